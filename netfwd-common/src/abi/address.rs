@@ -1,0 +1,64 @@
+use core::{fmt::Debug, hash::Hash};
+
+/// An IPv4 address as it is on the wire.
+pub type V4 = [u8; 4];
+
+/// An IPv6 address as it is on the wire.
+pub type V6 = [u8; 16];
+
+/// An address of one of the two widths. Code is generic over it; only parsing and map access know the family.
+pub trait Address: Copy + Eq + Hash + Debug + 'static {
+    /// The wildcard: "any local address" in a mapping.
+    const UNSPECIFIED: Self;
+    /// Where the source address is in an IP header of this family.
+    const SOURCE_AT: u32;
+    /// Where the destination address is.
+    const DESTINATION_AT: u32;
+    /// Where the header's own checksum is, if it has one.
+    const CHECKSUM_AT: Option<u32>;
+
+    /// Whether packets to it reach one host through a network: neither loopback, multicast, broadcast nor
+    /// unspecified.
+    fn is_unicast(&self) -> bool;
+}
+
+impl Address for V4 {
+    const UNSPECIFIED: Self = [0; 4];
+    const SOURCE_AT: u32 = 12;
+    const DESTINATION_AT: u32 = 16;
+    const CHECKSUM_AT: Option<u32> = Some(10);
+
+    fn is_unicast(&self) -> bool {
+        // RFC 6890: 0/8 this network, 127/8 loopback, 224/4 multicast, 240/4 reserved and broadcast.
+        let [first, ..] = *self;
+        !matches!(first, 0 | 127 | 224..)
+    }
+}
+
+impl Address for V6 {
+    const UNSPECIFIED: Self = [0; 16];
+    const SOURCE_AT: u32 = 8;
+    const DESTINATION_AT: u32 = 24;
+    const CHECKSUM_AT: Option<u32> = None;
+
+    fn is_unicast(&self) -> bool {
+        let [first, ..] = *self;
+        let loopback = 1_u128.to_be_bytes();
+        first != 0xff && *self != Self::UNSPECIFIED && *self != loopback
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unicast_excludes_loopback_multicast_and_broadcast() {
+        assert!([192, 0, 2, 1].is_unicast());
+        for other in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [255, 255, 255, 255]] {
+            assert!(!other.is_unicast(), "{other:?}");
+        }
+        assert!(!1_u128.to_be_bytes().is_unicast());
+        assert!(!V6::UNSPECIFIED.is_unicast());
+    }
+}

@@ -1,0 +1,170 @@
+//! Connection tracking: finding, opening and ending connections.
+//!
+//! A connection is a record ([`Connection`]) in a slot, and two index entries that lead to it, one a tuple. The life
+//! of a record:
+//!
+//! 1. *Opening*: the slot is owned by one CPU; the record is not [`State::LIVE`], so nobody else uses or ends it.
+//!    The reply tuple is reserved first, then the original one: each atomically, so no two connections can ever
+//!    share one. If either fails, what was reserved is released: both tuples or none.
+//! 2. *Live*: it matches packets until it expires, its rule goes, or the user condemns it. From that moment it
+//!    matches nothing, whether or not anybody has cleaned it up.
+//! 3. *Retired*: whoever first finds that it has ended wins the right to clean up by clearing [`State::LIVE`],
+//!    removes both tuples and frees the slot. That is the packet that wants the tuple, or else [`sweep`].
+
+mod open;
+mod state;
+
+pub use open::{Opening, open};
+pub use state::{Phase, State, lifetime};
+
+use crate::{
+    abi::{Address, Direction, FlowEvent, LiveConnection, Side, Slot, Timeouts, Tuple},
+    parse::Transport,
+    tables::Tables,
+};
+
+/// A live connection, and where a packet stands in it.
+pub struct Flow<'t, A> {
+    connection: &'t LiveConnection<A>,
+    direction: Direction,
+}
+
+impl<A: Address> Flow<'_, A> {
+    /// The endpoints that the packet is to have on the other side.
+    #[must_use]
+    pub fn translation(&self) -> Tuple<A> {
+        match self.direction {
+            Direction::Original => self.connection.reply.inverted(Side::Outside),
+            Direction::Reply => self.connection.original.inverted(Side::Outside),
+        }
+    }
+
+    /// Records that a packet of `bytes` was seen.
+    pub fn touch<T: Tables<A>>(&self, tables: &T, transport: Transport, bytes: u32, now: u64) {
+        let (state, connection) = (State(T::load(&self.connection.state)), self.connection);
+        let (set, clear) = state.after(self.direction, transport);
+        if set & !state.0 != 0 {
+            T::set(&connection.state, set);
+        }
+        if clear & state.0 != 0 {
+            T::clear(&connection.state, clear);
+        }
+        if state.is_refreshed_by(transport) {
+            T::store(&connection.last_seen, now);
+        }
+        let ([original_packets, reply_packets], [original_bytes, reply_bytes]) =
+            (&connection.packets, &connection.bytes);
+        let (packets, total) = match self.direction {
+            Direction::Original => (original_packets, original_bytes),
+            Direction::Reply => (reply_packets, reply_bytes),
+        };
+        T::add(packets, 1);
+        T::add(total, u64::from(bytes));
+        tables.count_packet(connection.rule, self.direction, bytes);
+    }
+}
+
+/// The live connection that a packet belongs to. One that has ended is retired on the way.
+pub fn find<'t, A: Address, T: Tables<A>>(
+    tables: &'t T,
+    tuple: &Tuple<A>,
+    transport: Transport,
+    now: u64,
+) -> Option<Flow<'t, A>> {
+    let slot = tables.find(tuple)?;
+    let connection = tables.connection(slot.number)?;
+    let direction = if connection.original == *tuple { Direction::Original } else { Direction::Reply };
+    let state = State(T::load(&connection.state));
+    if state.incarnation() != slot.incarnation {
+        return None;
+    }
+    if let Some(event) = ending(tables, connection, state, now) {
+        retire_and_free(tables, slot, connection, state, event);
+        return None;
+    }
+    if direction == Direction::Original && transport.opens() && state.is_closed(tuple.protocol) {
+        retire_and_free(tables, slot, connection, state, FlowEvent::Expired);
+        return None;
+    }
+    state.has(State::LIVE).then_some(Flow { connection, direction })
+}
+
+/// Why a live record has ended, if it has. `None` for one that lives, and for one that is not [`State::LIVE`].
+fn ending<A: Address, T: Tables<A>>(
+    tables: &T,
+    connection: &LiveConnection<A>,
+    state: State,
+    now: u64,
+) -> Option<FlowEvent> {
+    if !state.has(State::LIVE) {
+        return None;
+    }
+    let timeouts = &tables.settings()?.timeouts;
+    let is_in_force = tables.is_in_force(connection.rule);
+    let last_seen = T::load(&connection.last_seen);
+    ended(state, connection.original.protocol, is_in_force, last_seen, timeouts, now)
+}
+
+/// Why a connection has ended, if it has: the one definition, for the kernel part and for listings.
+#[must_use]
+pub fn ended(
+    state: State,
+    protocol: u8,
+    is_rule_in_force: bool,
+    last_seen: u64,
+    timeouts: &Timeouts,
+    now: u64,
+) -> Option<FlowEvent> {
+    if state.has(State::CONDEMNED) || !is_rule_in_force {
+        return Some(FlowEvent::Ended);
+    }
+    // Another CPU may have seen a packet after this one read its clock.
+    let idle = now.saturating_sub(last_seen);
+    (idle >= lifetime(protocol, state, timeouts)).then_some(FlowEvent::Expired)
+}
+
+/// Ends a record: whoever gets `true` owns its slot.
+fn retire<A: Address, T: Tables<A>>(
+    tables: &T,
+    slot: Slot,
+    connection: &LiveConnection<A>,
+    state: State,
+    event: FlowEvent,
+) -> bool {
+    let retired = state.0 & !State::LIVE;
+    // A failure means that someone else retired it, or that a packet came just now: then it is not ours to end.
+    if !T::replace(&connection.state, state.0, retired) {
+        return false;
+    }
+    for tuple in [&connection.original, &connection.reply] {
+        if tables.find(tuple) == Some(slot) {
+            tables.release(tuple);
+        }
+    }
+    tables.count_event(event);
+    true
+}
+
+fn retire_and_free<A: Address, T: Tables<A>>(
+    tables: &T,
+    slot: Slot,
+    connection: &LiveConnection<A>,
+    state: State,
+    event: FlowEvent,
+) {
+    if retire(tables, slot, connection, state, event) {
+        tables.give_free_slot(slot.number);
+    }
+}
+
+/// Retires the connection in a slot if it has ended. Called for one slot after the other, for ever.
+pub fn sweep<A: Address, T: Tables<A>>(tables: &T, number: u32, now: u64) {
+    let Some(connection) = tables.connection(number) else {
+        return;
+    };
+    let state = State(T::load(&connection.state));
+    if let Some(event) = ending(tables, connection, state, now) {
+        let slot = Slot { number, incarnation: state.incarnation() };
+        retire_and_free(tables, slot, connection, state, event);
+    }
+}

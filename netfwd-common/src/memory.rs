@@ -1,0 +1,258 @@
+//! [`Tables`] in memory, for tests on the host: the same decisions without a kernel.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet, VecDeque},
+    ops::ControlFlow,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use elsa::FrozenVec;
+
+use crate::{
+    abi::{
+        Address, Connection, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade, Protocol, Rule,
+        RuleCounter, Settings, Slot, Tuple,
+    },
+    tables::{Atomics, ReserveError, Tables},
+};
+
+/// Maps, host sockets, local addresses, chance, and faults on request.
+pub struct MemoryTables<A> {
+    /// The settings in force.
+    pub settings: Settings,
+    /// `GENERATIONS`.
+    pub generations: HashMap<u32, u32>,
+    /// By protocol number and host endpoint; one entry a port.
+    pub mappings: HashMap<(Protocol, Endpoint<A>), Mapping<A>>,
+    /// By uplink and source address; one entry an address.
+    pub masquerades: HashMap<(u32, A), Masquerade<A>>,
+    /// Tuples that a socket of the host receives.
+    pub host_sockets: HashSet<Tuple<A>>,
+    /// The host's own addresses.
+    pub local: HashSet<A>,
+    /// The reservations that fail as if memory were short: the number of each, counted from 0.
+    pub failing_reservations: HashSet<u32>,
+    /// What [`Tables::random`] gives next: a generator that repeats itself from the same seed.
+    pub seed: Cell<u32>,
+    tuples: RefCell<HashMap<Tuple<A>, Slot>>,
+    records: FrozenVec<Box<LiveConnection<A>>>,
+    slots: RefCell<Vec<usize>>,
+    free: RefCell<VecDeque<u32>>,
+    high_water: Cell<u32>,
+    reservations: Cell<u32>,
+    rule_counters: RefCell<HashMap<u32, RuleCounter>>,
+    events: RefCell<HashMap<FlowEvent, u64>>,
+}
+
+impl<A: Address> MemoryTables<A> {
+    /// Empty tables for `max_flows` connections.
+    #[must_use]
+    pub fn new(max_flows: u32) -> Self {
+        let records = FrozenVec::new();
+        records.push(Box::new(unused()));
+        Self {
+            settings: Settings::new(max_flows, 0),
+            generations: HashMap::new(),
+            mappings: HashMap::new(),
+            masquerades: HashMap::new(),
+            host_sockets: HashSet::new(),
+            local: HashSet::new(),
+            failing_reservations: HashSet::new(),
+            seed: Cell::new(0),
+            tuples: RefCell::default(),
+            records,
+            slots: RefCell::new(vec![0; usize::try_from(max_flows).unwrap_or_default()]),
+            free: RefCell::default(),
+            high_water: Cell::new(0),
+            reservations: Cell::new(0),
+            rule_counters: RefCell::default(),
+            events: RefCell::default(),
+        }
+    }
+
+    /// All index entries.
+    #[must_use]
+    pub fn tuples(&self) -> HashMap<Tuple<A>, Slot> {
+        self.tuples.borrow().clone()
+    }
+
+    /// Free slots that were used before.
+    #[must_use]
+    pub fn free_slots(&self) -> Vec<u32> {
+        self.free.borrow().iter().copied().collect()
+    }
+
+    /// What was counted for a rule.
+    #[must_use]
+    pub fn rule_counter(&self, rule_id: u32) -> RuleCounter {
+        self.rule_counters.borrow().get(&rule_id).copied().unwrap_or_default()
+    }
+
+    /// How often something happened to connections.
+    #[must_use]
+    pub fn events(&self, event: FlowEvent) -> u64 {
+        self.events.borrow().get(&event).copied().unwrap_or_default()
+    }
+}
+
+fn unused<A: Address>() -> LiveConnection<A> {
+    let nobody = Endpoint { address: A::UNSPECIFIED, port: [0, 0] };
+    let tuple = Tuple::new(Protocol::Udp, crate::abi::Side::Inside, nobody, nobody);
+    Connection {
+        original: tuple,
+        reply: tuple,
+        rule: Rule::default(),
+        uplink: 0,
+        pad: 0,
+        created: 0,
+        last_seen: AtomicU64::new(0),
+        state: AtomicU64::new(0),
+        packets: [const { AtomicU64::new(0) }; 2],
+        bytes: [const { AtomicU64::new(0) }; 2],
+    }
+}
+
+impl<A> Atomics for MemoryTables<A> {
+    fn load(word: &AtomicU64) -> u64 {
+        word.load(Relaxed)
+    }
+
+    fn store(word: &AtomicU64, value: u64) {
+        word.store(value, Relaxed);
+    }
+
+    fn add(word: &AtomicU64, value: u64) {
+        word.fetch_add(value, Relaxed);
+    }
+
+    fn set(word: &AtomicU64, bits: u64) {
+        word.fetch_or(bits, Relaxed);
+    }
+
+    fn clear(word: &AtomicU64, bits: u64) {
+        word.fetch_and(!bits, Relaxed);
+    }
+
+    fn replace(word: &AtomicU64, old: u64, new: u64) -> bool {
+        word.compare_exchange(old, new, Relaxed, Relaxed).is_ok()
+    }
+}
+
+impl<A: Address> Tables<A> for MemoryTables<A> {
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.settings)
+    }
+
+    fn generation(&self, rule_id: u32) -> Option<u32> {
+        self.generations.get(&rule_id).copied()
+    }
+
+    fn mapping(&self, protocol: Protocol, endpoint: Endpoint<A>) -> Option<&Mapping<A>> {
+        self.mappings.get(&(protocol, endpoint))
+    }
+
+    fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>> {
+        self.masquerades.get(&(uplink, source))
+    }
+
+    fn find(&self, tuple: &Tuple<A>) -> Option<Slot> {
+        self.tuples.borrow().get(tuple).copied()
+    }
+
+    fn reserve(&self, tuple: &Tuple<A>, slot: Slot) -> Result<(), ReserveError> {
+        let mut tuples = self.tuples.borrow_mut();
+        if tuples.contains_key(tuple) {
+            return Err(ReserveError::Exists);
+        }
+        let number = self.reservations.replace(self.reservations.get().wrapping_add(1));
+        if self.failing_reservations.contains(&number) {
+            return Err(ReserveError::Full);
+        }
+        tuples.insert(*tuple, slot);
+        Ok(())
+    }
+
+    fn release(&self, tuple: &Tuple<A>) {
+        self.tuples.borrow_mut().remove(tuple);
+    }
+
+    fn connection(&self, number: u32) -> Option<&LiveConnection<A>> {
+        let record = *self.slots.borrow().get(usize::try_from(number).ok()?)?;
+        self.records.get(record)
+    }
+
+    fn write(&self, number: u32, connection: &Connection<A>) -> Option<&LiveConnection<A>> {
+        let Connection { original, reply, rule, uplink, pad, created, last_seen, state, packets, bytes } = *connection;
+        let record = self.records.len();
+        *self.slots.borrow_mut().get_mut(usize::try_from(number).ok()?)? = record;
+        self.records.push(Box::new(Connection {
+            original,
+            reply,
+            rule,
+            uplink,
+            pad,
+            created,
+            last_seen: last_seen.into(),
+            state: state.into(),
+            packets: packets.map(AtomicU64::new),
+            bytes: bytes.map(AtomicU64::new),
+        }));
+        self.records.get(record)
+    }
+
+    fn take_free_slot(&self) -> Option<u32> {
+        self.free.borrow_mut().pop_front()
+    }
+
+    fn give_free_slot(&self, number: u32) {
+        self.free.borrow_mut().push_back(number);
+    }
+
+    fn high_water(&self) -> u32 {
+        self.high_water.get()
+    }
+
+    fn raise_high_water(&self) -> u32 {
+        self.high_water.replace(self.high_water.get().wrapping_add(1))
+    }
+
+    fn has_host_socket(&self, incoming: &Tuple<A>) -> bool {
+        self.host_sockets.contains(incoming)
+    }
+
+    fn is_local(&self, _source: A, destination: A) -> bool {
+        self.local.contains(&destination)
+    }
+
+    fn random(&self) -> u32 {
+        self.seed.replace(self.seed.get().wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f))
+    }
+
+    fn repeat<F: FnMut(u32) -> ControlFlow<()>>(&self, limit: u32, mut step: F) {
+        let _ = (0..limit).try_for_each(&mut step);
+    }
+
+    fn count_packet(&self, rule: Rule, direction: Direction, bytes: u32) {
+        let mut counters = self.rule_counters.borrow_mut();
+        let counter = counters.entry(rule.id).or_default();
+        let counter = match direction {
+            Direction::Original => &mut counter.original,
+            Direction::Reply => &mut counter.reply,
+        };
+        counter.packets = counter.packets.wrapping_add(1);
+        counter.bytes = counter.bytes.wrapping_add(u64::from(bytes));
+    }
+
+    fn count_flow(&self, rule: Rule) {
+        let mut counters = self.rule_counters.borrow_mut();
+        let flows = &mut counters.entry(rule.id).or_default().flows;
+        *flows = flows.wrapping_add(1);
+    }
+
+    fn count_event(&self, event: FlowEvent) {
+        let mut events = self.events.borrow_mut();
+        let count = events.entry(event).or_default();
+        *count = count.wrapping_add(1);
+    }
+}

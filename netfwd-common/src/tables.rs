@@ -1,0 +1,109 @@
+//! What the NAT may ask of its surroundings: the maps, the host's sockets and routes, and chance.
+
+use core::{ops::ControlFlow, sync::atomic::AtomicU64};
+
+use crate::abi::{
+    Connection, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade, Protocol, Rule, Settings, Slot,
+    Tuple,
+};
+
+/// Why a tuple was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveError {
+    /// It is there already.
+    Exists,
+    /// There is no room.
+    Full,
+}
+
+/// What all CPUs do to one word at once, with relaxed ordering: the tables' own locks order the rest. The BPF target has
+/// the instructions, but the methods of [`AtomicU64`] do not compile for it.
+pub trait Atomics {
+    /// Reads a word.
+    fn load(word: &AtomicU64) -> u64;
+
+    /// Writes a word.
+    fn store(word: &AtomicU64, value: u64);
+
+    /// Adds to a word.
+    fn add(word: &AtomicU64, value: u64);
+
+    /// Sets bits.
+    fn set(word: &AtomicU64, bits: u64);
+
+    /// Clears bits.
+    fn clear(word: &AtomicU64, bits: u64);
+
+    /// Replaces `old` by `new`; false if the word was not `old`.
+    fn replace(word: &AtomicU64, old: u64, new: u64) -> bool;
+}
+
+/// The maps of one address family, and what else a decision needs to know.
+///
+/// Every method is one kernel call or less; nothing is decided behind it. All CPUs call them at once.
+pub trait Tables<A>: Atomics {
+    /// The settings in force.
+    fn settings(&self) -> Option<&Settings>;
+
+    /// The generation of a rule that is in force.
+    fn generation(&self, rule_id: u32) -> Option<u32>;
+
+    /// Whether a rule is in the life that is meant. Generation 0, that of an array entry never written, is none.
+    fn is_in_force(&self, rule: Rule) -> bool {
+        rule.generation != 0 && self.generation(rule.id) == Some(rule.generation)
+    }
+
+    /// The mapping for a host endpoint, or for its port on any local address if `endpoint` is unspecified.
+    fn mapping(&self, protocol: Protocol, endpoint: Endpoint<A>) -> Option<&Mapping<A>>;
+
+    /// How a source address that leaves through an uplink is masqueraded.
+    fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>>;
+
+    /// Where a tuple leads.
+    fn find(&self, tuple: &Tuple<A>) -> Option<Slot>;
+
+    /// Adds a tuple unless it is there: atomic among CPUs.
+    fn reserve(&self, tuple: &Tuple<A>, slot: Slot) -> Result<(), ReserveError>;
+
+    /// Removes a tuple.
+    fn release(&self, tuple: &Tuple<A>);
+
+    /// The record of a slot.
+    fn connection(&self, number: u32) -> Option<&LiveConnection<A>>;
+
+    /// Writes the record of a slot that the caller owns, and returns it.
+    fn write(&self, number: u32, connection: &Connection<A>) -> Option<&LiveConnection<A>>;
+
+    /// Takes a slot out of those that were freed.
+    fn take_free_slot(&self) -> Option<u32>;
+
+    /// Gives a slot back.
+    fn give_free_slot(&self, number: u32);
+
+    /// Slots below the result have been used at least once.
+    fn high_water(&self) -> u32;
+
+    /// Raises the high-water mark by one and returns what it was.
+    fn raise_high_water(&self) -> u32;
+
+    /// Whether a socket of the host would receive a packet with this tuple.
+    fn has_host_socket(&self, incoming: &Tuple<A>) -> bool;
+
+    /// Whether an address is one of the host's own.
+    fn is_local(&self, source: A, destination: A) -> bool;
+
+    /// An unpredictable number.
+    fn random(&self) -> u32;
+
+    /// Calls `step` with 0, 1, 2 … until it breaks, at most `limit` times.
+    fn repeat<F: FnMut(u32) -> ControlFlow<()>>(&self, limit: u32, step: F);
+
+    /// Counts a packet of `bytes` that a rule translated.
+    fn count_packet(&self, rule: Rule, direction: Direction, bytes: u32);
+
+    /// Counts a connection that a rule made.
+    fn count_flow(&self, rule: Rule);
+
+    /// Counts what happened to a connection.
+    fn count_event(&self, event: FlowEvent);
+}
