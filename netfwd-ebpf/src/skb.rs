@@ -1,0 +1,104 @@
+//! A socket buffer as a [`Packet`].
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::generated::{
+        bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes,
+    },
+};
+use netfwd_common::packet::{Covers, Packet};
+
+/// The socket buffer that a program was called with.
+pub(crate) struct Skb {
+    skb: *mut __sk_buff,
+}
+
+impl Skb {
+    /// Wraps a program's context.
+    pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
+    }
+
+    /// The interface whose hook this is.
+    pub(crate) fn ifindex(&self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.skb).ifindex }
+    }
+}
+
+impl Packet for Skb {
+    #[inline]
+    fn length(&self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.skb).len }
+    }
+
+    #[inline]
+    fn is_vlan_tagged(&self) -> bool {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.skb).vlan_present != 0 }
+    }
+
+    #[inline]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        let skb = self.skb.cast_const().cast();
+        // SAFETY: the helper writes N bytes there.
+        let result = unsafe { bpf_skb_load_bytes(skb, offset, bytes.as_mut_ptr().cast(), N as u32) };
+        // SAFETY: where the helper fails it writes zeros (net/core/filter.c).
+        let bytes = unsafe { bytes.assume_init() };
+        (result == 0).then_some(bytes)
+    }
+
+    #[inline]
+    fn store<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()> {
+        // SAFETY: the helper reads N bytes there.
+        let result = unsafe { bpf_skb_store_bytes(self.skb, offset, bytes.as_ptr().cast(), N as u32, 0) };
+        (result == 0).then_some(())
+    }
+
+    #[inline]
+    fn update_checksum<const N: usize>(
+        &mut self,
+        offset: u32,
+        covers: Covers,
+        old: [u8; N],
+        new: [u8; N],
+    ) -> Option<()> {
+        let (from, to, size) = operands(old, new)?;
+        let result = match covers {
+            // SAFETY: the helper takes the context and numbers.
+            Covers::IpHeader => unsafe { bpf_l3_csum_replace(self.skb, offset, from, to, size) },
+            Covers::PseudoHeader { zero_is_none } => {
+                let flags = u64::from(BPF_F_PSEUDO_HDR) | mangled(zero_is_none) | size;
+                // SAFETY: the helper takes the context and numbers.
+                unsafe { bpf_l4_csum_replace(self.skb, offset, from, to, flags) }
+            }
+            Covers::Transport { zero_is_none } => {
+                // SAFETY: the helper takes the context and numbers.
+                unsafe { bpf_l4_csum_replace(self.skb, offset, from, to, mangled(zero_is_none) | size) }
+            }
+        };
+        (result == 0).then_some(())
+    }
+}
+
+fn mangled(zero_is_none: bool) -> u64 {
+    if zero_is_none { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 }
+}
+
+/// The arguments of a checksum helper: 2 or 4 changed bytes as they are, more as their difference with size 0.
+#[inline]
+fn operands<const N: usize>(mut old: [u8; N], mut new: [u8; N]) -> Option<(u64, u64, u64)> {
+    if let (Some(&old), Some(&new)) = (old.as_array::<2>(), new.as_array::<2>()) {
+        return Some((u16::from_ne_bytes(old).into(), u16::from_ne_bytes(new).into(), 2));
+    }
+    if let (Some(&old), Some(&new)) = (old.as_array::<4>(), new.as_array::<4>()) {
+        return Some((u32::from_ne_bytes(old).into(), u32::from_ne_bytes(new).into(), 4));
+    }
+    // SAFETY: the helper reads N bytes of each.
+    let difference = unsafe { bpf_csum_diff(old.as_mut_ptr().cast(), N as u32, new.as_mut_ptr().cast(), N as u32, 0) };
+    u64::try_from(difference).ok().map(|difference| (0, difference, 0))
+}
