@@ -1,0 +1,155 @@
+//! The lab itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use std::{env, fs, process};
+
+use anyhow::{Context as _, Result};
+
+use crate::interrupt;
+use crate::netns::Netns;
+use crate::process::{Output, Process};
+use crate::topology::{INSIDE_INTERFACE, Topology};
+
+const BPF_FILES: &str = "/sys/fs/bpf";
+const NETFWD: &str = "NETFWD";
+const PIN_DIR: &str = "NETFWD_PIN_DIR";
+const DEADLINE: Duration = Duration::from_mins(1);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A host with its clients and containers, each in a network namespace. Dropping it removes everything.
+#[derive(Debug)]
+pub struct Lab {
+    // The host goes last: a veth goes with whichever end goes first.
+    clients: Vec<Netns>,
+    containers: Vec<Netns>,
+    host: Netns,
+    pin_dir: PathBuf,
+    netfwd: PathBuf,
+}
+
+impl Lab {
+    /// Builds a lab. It runs the netfwd that the environment's NETFWD names, else the search path's.
+    ///
+    /// Forwarding is off in the host, as on a host without Docker.
+    pub fn new(topology: &Topology) -> Result<Self> {
+        interrupt::catch()?;
+        let name = format!("netfwd-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let add = |role: &str| Netns::add(format!("{name}-{role}"));
+        let numbered = |role: &str, count: usize| -> Result<Vec<Netns>> {
+            (1..=count).map(|number| add(&format!("{role}{number}"))).collect()
+        };
+        let containers = topology.bridges.iter().map(|bridge| bridge.containers.len()).sum();
+        let lab = Self {
+            host: add("host")?,
+            clients: numbered("client", topology.uplinks.len())?,
+            containers: numbered("c", containers)?,
+            pin_dir: Path::new(BPF_FILES).join(name.replace("netfwd", "netfwd-lab")),
+            netfwd: env::var_os(NETFWD).unwrap_or_else(|| "netfwd".into()).into(),
+        };
+        lab.build(topology).context("cannot build the lab")?;
+        Ok(lab)
+    }
+
+    /// The same lab, with the netfwd at `path`.
+    #[must_use]
+    pub fn with_netfwd(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.netfwd);
+        self
+    }
+
+    /// The host's namespace.
+    #[must_use]
+    pub fn host(&self) -> &Netns {
+        &self.host
+    }
+
+    /// The namespace of the client on the first uplink.
+    #[must_use]
+    pub fn client(&self) -> &Netns {
+        &self.clients[0]
+    }
+
+    /// The clients' namespaces, one for each uplink.
+    #[must_use]
+    pub fn clients(&self) -> &[Netns] {
+        &self.clients
+    }
+
+    /// The containers' namespaces, bridge by bridge.
+    #[must_use]
+    pub fn containers(&self) -> &[Netns] {
+        &self.containers
+    }
+
+    /// All namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Netns> {
+        [&self.host].into_iter().chain(&self.clients).chain(&self.containers)
+    }
+
+    /// Where netfwd pins its maps in this lab.
+    #[must_use]
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
+    /// Runs netfwd in the host to its successful end.
+    pub fn netfwd(&self, arguments: &[&str]) -> Result<Output> {
+        self.spawn_netfwd(arguments)?.succeed(DEADLINE)
+    }
+
+    /// Runs netfwd in the host to its end, whatever its exit code.
+    pub fn netfwd_output(&self, arguments: &[&str]) -> Result<Output> {
+        self.spawn_netfwd(arguments)?.wait(DEADLINE)
+    }
+
+    /// Starts netfwd in the host.
+    pub fn spawn_netfwd(&self, arguments: &[&str]) -> Result<Process> {
+        let mut command = self.host.command(&self.netfwd)?;
+        command.args(arguments).env(PIN_DIR, &self.pin_dir);
+        Process::start(command, format!("`netfwd {}` in {}", arguments.join(" "), self.host.name()))
+    }
+
+    /// Leaves the lab as it is, with what runs in it.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
+    fn build(&self, topology: &Topology) -> Result<()> {
+        self.host.sysctl("net/ipv4/ip_forward", "0")?;
+        for (uplink, client) in topology.uplinks.iter().zip(&self.clients) {
+            self.host.configure(&uplink.host_commands(client.name()))?;
+            client.configure(&uplink.client_commands())?;
+        }
+        let mut containers = self.containers.iter().enumerate();
+        for bridge in &topology.bridges {
+            let members: Vec<_> = containers.by_ref().take(bridge.containers.len()).collect();
+            let names = members.iter().map(|(n, netns)| (format!("veth{}", n + 1), netns.name().to_owned()));
+            self.host.configure(&bridge.host_commands(&names.collect::<Vec<_>>()))?;
+            for ((_, netns), address) in members.iter().zip(&bridge.containers) {
+                netns.configure(&bridge.container_commands(*address))?;
+            }
+        }
+        self.host.run(&["ip", "link", "set", "lo", "up"])?;
+        if !topology.checksum_offload {
+            self.complete_checksums()?;
+        }
+        Ok(())
+    }
+
+    fn complete_checksums(&self) -> Result<()> {
+        for netns in self.clients.iter().chain(&self.containers) {
+            netns.run(&["ethtool", "--offload", INSIDE_INTERFACE, "tx", "off"])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.host.kill_processes().ok();
+        fs::remove_dir_all(&self.pin_dir).ok();
+    }
+}

@@ -1,0 +1,85 @@
+//! A UDP server that sends back what it gets, and a client.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::netns::Netns;
+
+const TICK: Duration = Duration::from_millis(20);
+const LARGEST: usize = 65_535;
+
+/// A UDP server that sends every datagram back to its sender. It ends when dropped.
+#[derive(Debug)]
+pub struct UdpEcho {
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl UdpEcho {
+    /// Serves on `port`.
+    pub fn start(netns: &Netns, port: u16) -> Result<Self> {
+        let socket = netns.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))?;
+        let socket = socket.with_context(|| format!("cannot take UDP port {port} in {}", netns.name()))?;
+        socket.set_read_timeout(Some(TICK)).context("cannot set a socket's timeout")?;
+        let (peers, end) = (Arc::default(), Arc::default());
+        let thread = thread::spawn({
+            let (peers, end) = (Arc::clone(&peers), Arc::clone(&end));
+            move || serve(&socket, &peers, &end)
+        });
+        Ok(Self { peers, end, thread: Some(thread) })
+    }
+
+    /// The senders, one for each datagram, oldest first.
+    #[must_use]
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for UdpEcho {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+fn serve(socket: &UdpSocket, peers: &Mutex<Vec<SocketAddr>>, end: &AtomicBool) {
+    let mut buffer = vec![0; LARGEST];
+    while !end.load(Ordering::Relaxed) {
+        let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
+        peers.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+        socket.send_to(&buffer[..length], peer).ok();
+    }
+}
+
+/// Sends `question` from a new socket to `target`: the answer and its sender, or `None` if none came in time.
+pub fn udp_ask(
+    netns: &Netns,
+    target: SocketAddr,
+    question: &[u8],
+    timeout: Duration,
+) -> Result<Option<(Vec<u8>, SocketAddr)>> {
+    let ask = || -> io::Result<_> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.send_to(question, target)?;
+        let mut buffer = vec![0; LARGEST];
+        let (length, sender) = socket.recv_from(&mut buffer)?;
+        buffer.truncate(length);
+        Ok((buffer, sender))
+    };
+    match netns.enter(ask)? {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot ask {target} over UDP from {}", netns.name())),
+    }
+}
