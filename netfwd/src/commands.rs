@@ -1,0 +1,65 @@
+//! The verbs: one file each, with its arguments and `run`.
+
+pub mod attach;
+pub mod detach;
+pub mod flows;
+pub mod list;
+pub mod map;
+pub mod stats;
+pub mod status;
+pub mod unmap;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+
+use crate::{context::Context, host::capabilities};
+
+/// A verb with its arguments; what each does is documented there, for `--help` too.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Attach(attach::Args),
+    Detach(detach::Args),
+    Map(map::Args),
+    Unmap(unmap::Args),
+    List(list::Args),
+    Flows(flows::Args),
+    Stats(stats::Args),
+    Status(status::Args),
+}
+
+impl Command {
+    /// Runs it. A failure tells what could not be done.
+    pub(crate) fn run(&self, context: &Context) -> Result<()> {
+        self.try_run(context).with_context(|| format!("cannot {}", self.intent()))
+    }
+
+    fn try_run(&self, context: &Context) -> Result<()> {
+        if let Self::Attach(_) = self {
+            crate::host::kernel::check()?;
+        }
+        capabilities::check()?;
+        match self {
+            Self::Attach(args) => attach::run(args, context),
+            Self::Detach(args) => detach::run(args, context),
+            Self::Map(args) => map::run(args, context),
+            Self::Unmap(args) => unmap::run(args, context),
+            Self::List(args) => list::run(args, context),
+            Self::Flows(args) => flows::run(args, context),
+            Self::Stats(args) => stats::run(args, context),
+            Self::Status(args) => status::run(args, context),
+        }
+    }
+
+    fn intent(&self) -> String {
+        match self {
+            Self::Attach(args) => format!("attach to {}", args.interface),
+            Self::Detach(_) => "detach".to_owned(),
+            Self::Map(_) => "map".to_owned(),
+            Self::Unmap(_) => "unmap".to_owned(),
+            Self::List(_) => "list the mappings".to_owned(),
+            Self::Flows(args) => args.intent().to_owned(),
+            Self::Stats(_) => "show the counters".to_owned(),
+            Self::Status(_) => "show the status".to_owned(),
+        }
+    }
+}

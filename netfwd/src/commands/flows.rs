@@ -1,0 +1,185 @@
+//! `netfwd flows`.
+
+use anyhow::Result;
+use clap::{
+    ArgGroup,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use netfwd_common::{abi::Protocol, conntrack::Phase};
+
+use crate::{
+    clock,
+    context::Context,
+    datapath::{
+        connections::{Connections, Flow},
+        maps::Maps,
+    },
+    filter::{EndpointFilter, Filter},
+    render,
+    report::flows::{Count, Flows, protocol_name},
+};
+
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Icmp];
+
+/// List connections, or end some
+///
+/// A connection is two tuples: ORIGINAL is what its first packet looked like where it came from, REPLY what an answer
+/// looks like where it comes from. For ICMP echo the port is the identifier.
+///
+/// Examples: `netfwd flows --proto tcp --dst 172.17.0.2:80`, `netfwd flows delete --src 192.0.2.0/24`
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Print only how many there are
+    #[arg(long)]
+    count: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// End connections, at once
+    ///
+    /// They match no packet any more; a packet of a new handshake or datagram may open a new connection.
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("which").args(["protocol", "source", "destination", "state", "all"]).required(true).multiple(true))]
+struct DeleteArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// End all connections
+    #[arg(long, conflicts_with_all = ["protocol", "source", "destination", "state"])]
+    all: bool,
+}
+
+// No documentation comment: clap would take it for the command's that these are flattened into.
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
+    /// Only this protocol
+    #[arg(long = "proto", value_name = "PROTOCOL", value_parser = protocol_parser())]
+    protocol: Option<Protocol>,
+
+    /// Only those opened by this sender: ADDRESS[/LENGTH][:PORT] or :PORT, before or after translation
+    #[arg(long = "src", value_name = "ENDPOINT")]
+    source: Option<EndpointFilter>,
+
+    /// Only those opened to this receiver: ADDRESS[/LENGTH][:PORT] or :PORT, before or after translation
+    #[arg(long = "dst", value_name = "ENDPOINT")]
+    destination: Option<EndpointFilter>,
+
+    /// Only those in this state
+    #[arg(long, value_parser = state_parser())]
+    state: Option<Phase>,
+}
+
+impl Args {
+    /// What is to be done, for messages.
+    pub(super) fn intent(&self) -> &'static str {
+        match self.action {
+            None => "list the flows",
+            Some(Action::Delete(_)) => "end flows",
+        }
+    }
+}
+
+/// Prints the connections, or ends them.
+pub fn run(args: &Args, context: &Context) -> Result<()> {
+    match &args.action {
+        None => list(args, context),
+        Some(Action::Delete(delete)) => end(&delete.filter.filter(), context),
+    }
+}
+
+fn list(args: &Args, context: &Context) -> Result<()> {
+    let maps = Maps::open(&context.pin_dir)?;
+    let now = clock::now()?;
+    let flows = matching(&Connections::open(&maps)?, &maps, &args.filter.filter(), now)?;
+    if args.count {
+        return render::show(context, &Count { count: flows.len() });
+    }
+    render::show(context, &Flows::new(flows, &maps.settings()?.timeouts, now))
+}
+
+fn end(filter: &Filter, context: &Context) -> Result<()> {
+    let _lock = context.pin_dir.lock()?;
+    let maps = Maps::open(&context.pin_dir)?;
+    let connections = Connections::open(&maps)?;
+    let flows = matching(&connections, &maps, filter, clock::now()?)?;
+    let ended = flows.iter().filter(|flow| connections.condemn(flow)).count();
+    context.say(&format!("ended {ended} {}", if ended == 1 { "flow" } else { "flows" }))
+}
+
+fn matching(connections: &Connections, maps: &Maps, filter: &Filter, now: u64) -> Result<Vec<Flow>> {
+    let mut flows = connections.live(maps, now)?;
+    flows.retain(|flow| filter.matches(flow));
+    Ok(flows)
+}
+
+impl FilterArgs {
+    fn filter(&self) -> Filter {
+        let Self { protocol, source, destination, state } = *self;
+        Filter { protocol, source, destination, state }
+    }
+}
+
+fn protocol_parser() -> impl clap::builder::TypedValueParser<Value = Protocol> {
+    let name = |protocol: Protocol| protocol_name(protocol.number());
+    PossibleValuesParser::new(PROTOCOLS.map(name))
+        .try_map(move |text| PROTOCOLS.into_iter().find(|protocol| name(*protocol) == text).ok_or("unknown protocol"))
+}
+
+fn state_parser() -> impl clap::builder::TypedValueParser<Value = Phase> {
+    PossibleValuesParser::new(Phase::ALL.map(Phase::as_str))
+        .try_map(|text| Phase::ALL.into_iter().find(|phase| phase.as_str() == text).ok_or("unknown state"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(text: &str) -> Result<Args, clap::Error> {
+        Cli::try_parse_from(text.split(' ')).map(|cli| cli.args)
+    }
+
+    #[test]
+    fn filters_are_the_same_for_listing_and_for_ending() {
+        let options = "--proto udp --src 192.0.2.0/24 --dst :53 --state unreplied";
+        let listed = parse(&format!("flows {options}")).unwrap().filter.filter();
+        assert_eq!(listed.protocol, Some(Protocol::Udp));
+        assert_eq!(listed.state, Some(Phase::Unreplied));
+        let Some(Action::Delete(delete)) = parse(&format!("flows delete {options}")).unwrap().action else {
+            panic!("no subcommand");
+        };
+        assert_eq!(delete.filter.filter(), listed);
+    }
+
+    #[test]
+    fn ending_needs_a_filter_or_all_and_not_both() {
+        assert!(parse("flows delete").is_err());
+        assert!(parse("flows delete --all").is_ok());
+        assert!(parse("flows delete --all --proto tcp").is_err());
+        assert!(parse("flows --proto tcp delete --all").is_err());
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_known_ones() {
+        let error = parse("flows --state open").unwrap_err().to_string();
+        assert!(error.contains("syn-sent") && error.contains("established"), "{error}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The kernel part, as user space sees it: pinned maps, programs and their hooks.
+
+pub mod attach;
+pub mod connections;
+pub mod hook;
+pub mod load;
+pub mod mappings;
+pub mod maps;
+pub mod pin;
+pub mod rules;
+mod tc;
+mod tcx;
+pub mod uplinks;

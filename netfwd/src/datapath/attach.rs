@@ -1,0 +1,158 @@
+//! Attaching the programs to an uplink, and detaching them.
+
+use anyhow::{Context as _, Result, bail};
+use aya::programs::SchedClassifier;
+use serde::Serialize;
+
+use super::{
+    hook::{Direction, Hook},
+    load::{Loaded, is_pinned, pinned_program},
+    pin::PinDir,
+    tc, tcx,
+};
+use crate::host::{
+    interfaces::{Interface, Interfaces},
+    kernel::{self, Unsupported},
+    netlink::Netlink,
+};
+
+/// A program on an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Attachment {
+    /// Which way.
+    pub direction: Direction,
+    /// By what.
+    pub hook: Hook,
+    /// The id of the program.
+    pub program_id: u32,
+}
+
+/// What is attached to an interface.
+pub fn attachments(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface) -> Result<Vec<Attachment>> {
+    let mut found = Vec::new();
+    for direction in Direction::ALL {
+        if let Some(program_id) = tcx::attached_program(pin_dir, interface, direction)? {
+            found.push(Attachment { direction, hook: Hook::Tcx, program_id });
+        }
+        if let Some(program_id) = tc::attached_program(pin_dir, netlink, interface, direction)? {
+            found.push(Attachment { direction, hook: Hook::Tc, program_id });
+        }
+    }
+    Ok(found)
+}
+
+/// The hook to use: TCX where the kernel has it, unless the user chose.
+pub fn choose_hook(interface: &Interface, wanted: Option<Hook>) -> Result<Hook> {
+    match (wanted, tcx::is_supported(interface)?) {
+        (Some(Hook::Tcx), false) => Err(Unsupported::NoTcx(kernel::release()?).into()),
+        (Some(hook), _) => Ok(hook),
+        (None, true) => Ok(Hook::Tcx),
+        (None, false) => Ok(Hook::Tc),
+    }
+}
+
+/// Fails if a netfwd that is pinned elsewhere is attached to an interface: two would translate every packet twice.
+pub fn refuse_another(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface) -> Result<()> {
+    for direction in Direction::ALL {
+        let programs = tcx::programs(interface, direction)?.into_iter();
+        let filters = netlink.filters(interface.index, direction)?.into_iter();
+        let filters = filters.filter_map(|filter| filter.program_name.zip(filter.program_id));
+        for (_, id) in programs.chain(filters).filter(|(name, _)| name == direction.program()) {
+            if !is_pinned(pin_dir, id) {
+                bail!(
+                    "{0} has the program {id} of another netfwd on its {1}: detach that one with its own --pin-dir, \
+                     or remove a filter that was left over with `tc filter del dev {0} {1}`",
+                    interface.name,
+                    direction.as_str()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Attaches the pinned programs where they are missing, and returns what was attached.
+pub fn attach(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface, hook: Hook) -> Result<Vec<Direction>> {
+    let present = attachments(pin_dir, netlink, interface)?;
+    let is_missing = |direction: &Direction| {
+        !present.iter().any(|attachment| attachment.direction == *direction && attachment.hook == hook)
+    };
+    let mut attached = Vec::new();
+    for direction in Direction::ALL.into_iter().filter(is_missing) {
+        let mut program = pinned_program(pin_dir, direction.program())?;
+        let result = match hook {
+            Hook::Tcx => tcx::attach(pin_dir, interface, direction, &mut program),
+            Hook::Tc => tc::attach(pin_dir, netlink, interface, direction, &mut program),
+        };
+        if let Err(error) = result {
+            for direction in attached {
+                detach_one(pin_dir, netlink, interface, direction, hook)?;
+            }
+            let what = format!("cannot attach {} to {} with {}", direction.program(), interface.name, hook.as_str());
+            return Err(error.context(what));
+        }
+        attached.push(direction);
+    }
+    Ok(attached)
+}
+
+/// Detaches one program.
+pub fn detach_one(
+    pin_dir: &PinDir,
+    netlink: &Netlink,
+    interface: &Interface,
+    direction: Direction,
+    hook: Hook,
+) -> Result<()> {
+    match hook {
+        Hook::Tcx => tcx::detach(pin_dir, interface.index, direction),
+        Hook::Tc => tc::detach(pin_dir, netlink, interface, direction),
+    }
+    .with_context(|| format!("cannot detach {} from {}", direction.program(), interface.name))
+}
+
+/// Detaches everything from an interface, also one that is gone.
+pub fn detach(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, ifindex: u32) -> Result<()> {
+    let interface = interfaces.with_index(ifindex);
+    for direction in Direction::ALL {
+        tcx::detach(pin_dir, ifindex, direction)?;
+        if let Some(interface) = interface {
+            detach_one(pin_dir, netlink, interface, direction, Hook::Tc)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts newly loaded programs in the place of the attached and pinned ones, without a packet in between that is not
+/// translated.
+pub fn replace(pin_dir: &PinDir, netlink: &Netlink, uplinks: &[&Interface], loaded: &mut Loaded) -> Result<()> {
+    let mut replaced: Vec<(&Interface, Attachment)> = Vec::new();
+    for interface in uplinks {
+        for attachment in attachments(pin_dir, netlink, interface)? {
+            let program = loaded.program(attachment.direction.program())?;
+            if let Err(error) = replace_one(pin_dir, interface, attachment, program) {
+                for (interface, attachment) in replaced {
+                    let mut old = pinned_program(pin_dir, attachment.direction.program())?;
+                    replace_one(pin_dir, interface, attachment, &mut old)?;
+                }
+                return Err(error);
+            }
+            replaced.push((interface, attachment));
+        }
+    }
+    loaded.pin(pin_dir)
+}
+
+fn replace_one(
+    pin_dir: &PinDir,
+    interface: &Interface,
+    attachment: Attachment,
+    program: &mut SchedClassifier,
+) -> Result<()> {
+    let Attachment { direction, hook, .. } = attachment;
+    match hook {
+        Hook::Tcx => tcx::replace(pin_dir, interface.index, direction, program),
+        Hook::Tc => tc::replace(interface, direction, program),
+    }
+    .with_context(|| format!("cannot replace {} on {}", direction.program(), interface.name))
+}

@@ -1,0 +1,15 @@
+//! netfwd: NAT and port forwarding for Docker hosts in eBPF. This is its user space.
+//!
+//! [`commands`] holds one file per verb; [`datapath`] loads and attaches the kernel part and gives typed views of its
+//! pinned maps; [`host`] asks the host about its interfaces and abilities.
+
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod context;
+pub mod datapath;
+pub mod filter;
+pub mod host;
+pub mod mapping;
+pub mod render;
+pub mod report;

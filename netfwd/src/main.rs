@@ -1,0 +1,7 @@
+//! The `netfwd` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    netfwd::cli::main()
+}

@@ -1,0 +1,78 @@
+//! What the listings tell, gathered from the maps. The shapes of their JSON are in docs/json.md and never change:
+//! fields are only added.
+
+pub mod flows;
+pub mod mappings;
+pub mod stats;
+pub mod status;
+
+use std::{fmt, net::Ipv4Addr};
+
+use netfwd_common::abi::{Counter, Endpoint, V4};
+use nix::net::if_::if_indextoname;
+use serde::Serialize;
+
+/// Packets and their bytes, from the IP header on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Packets; a GSO packet counts as one.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Address {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The port; for ICMP echo the identifier on the requester's side, and 0 on the other.
+    pub port: u16,
+}
+
+/// An interface of this network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interface {
+    /// Its name; `null` when it is gone.
+    pub name: Option<String>,
+    /// Its index.
+    pub index: u32,
+}
+
+impl Interface {
+    fn with_index(index: u32) -> Self {
+        let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+        Self { name, index }
+    }
+
+    fn text(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("ifindex {} (gone)", self.index))
+    }
+}
+
+impl Traffic {
+    /// The sum of the values of all CPUs.
+    fn sum(counters: impl IntoIterator<Item = Counter>) -> Self {
+        counters.into_iter().fold(Self::default(), |sum, Counter { packets, bytes }| sum.plus(Self { packets, bytes }))
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { packets: self.packets.wrapping_add(other.packets), bytes: self.bytes.wrapping_add(other.bytes) }
+    }
+}
+
+impl From<Endpoint<V4>> for Address {
+    fn from(endpoint: Endpoint<V4>) -> Self {
+        Self { address: endpoint.address.into(), port: u16::from_be_bytes(endpoint.port) }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            // The responder of ICMP echo has no port.
+            0 => write!(f, "{}", self.address),
+            port => write!(f, "{}:{port}", self.address),
+        }
+    }
+}

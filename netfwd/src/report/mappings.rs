@@ -1,0 +1,198 @@
+//! `netfwd list`.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result};
+use netfwd_common::abi::{Rule, names};
+use serde::Serialize;
+
+use super::Traffic;
+use crate::{
+    clock,
+    datapath::{
+        connections::Connections,
+        mappings::{self, Installed},
+        maps::Maps,
+    },
+    mapping::Mapping,
+    render::{self, Column, Listing},
+};
+
+/// All mappings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mappings {
+    /// In the order of their host ports.
+    pub mappings: Vec<Entry>,
+}
+
+/// A mapping, and what went through it since it was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The host's part.
+    pub host: Host,
+    /// The container's part.
+    pub container: Container,
+    /// From the client to the container.
+    pub r#in: Traffic,
+    /// From the container to the client.
+    pub out: Traffic,
+    /// Its connections.
+    pub flows: Flows,
+}
+
+/// Host ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Host {
+    /// `null` is any address of the host.
+    pub address: Option<Ipv4Addr>,
+    /// The first port.
+    pub port_first: u16,
+    /// The last port.
+    pub port_last: u16,
+}
+
+/// Container ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The first port.
+    pub port_first: u16,
+    /// The last port.
+    pub port_last: u16,
+}
+
+/// How many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flows {
+    /// Live now.
+    pub active: u64,
+    /// Made since the mapping was added.
+    pub total: u64,
+}
+
+impl Mappings {
+    /// Reads the maps.
+    pub fn gather(maps: &Maps) -> Result<Self> {
+        let active = active_by_rule(maps)?;
+        let entry = |Installed { mapping, rule }| {
+            let counters = maps.rule_counters.get(&rule.id, 0);
+            let counters = counters.with_context(|| format!("cannot read the map {}", names::RULE_COUNTERS))?;
+            let flows = Flows {
+                active: active.get(&rule).copied().unwrap_or_default(),
+                total: counters.iter().map(|counter| counter.flows).sum(),
+            };
+            let r#in = Traffic::sum(counters.iter().map(|counter| counter.original));
+            let out = Traffic::sum(counters.iter().map(|counter| counter.reply));
+            Ok(Entry { r#in, out, flows, ..Entry::unused(&mapping) })
+        };
+        let mappings: Result<_> = mappings::list(maps)?.into_iter().map(entry).collect();
+        Ok(Self { mappings: mappings? })
+    }
+}
+
+impl Entry {
+    fn unused(mapping: &Mapping) -> Self {
+        let (ports, container_ports) = (mapping.host.ports, mapping.container_ports());
+        Self {
+            protocol: mapping.host.protocol.to_string(),
+            host: Host { address: mapping.host.address, port_first: ports.first(), port_last: ports.last() },
+            container: Container {
+                address: mapping.container,
+                port_first: container_ports.first(),
+                port_last: container_ports.last(),
+            },
+            r#in: Traffic::default(),
+            out: Traffic::default(),
+            flows: Flows::default(),
+        }
+    }
+}
+
+fn active_by_rule(maps: &Maps) -> Result<HashMap<Rule, u64>> {
+    let mut active = HashMap::new();
+    for flow in Connections::open(maps)?.live(maps, clock::now()?)? {
+        *active.entry(flow.connection.rule).or_default() += 1;
+    }
+    Ok(active)
+}
+
+impl Listing for Mappings {
+    fn text(&self) -> String {
+        let columns = [
+            Column::Text("HOST"),
+            Column::Text("CONTAINER"),
+            Column::Text("PROTOCOL"),
+            Column::Number("PACKETS IN"),
+            Column::Number("OUT"),
+            Column::Number("BYTES IN"),
+            Column::Number("OUT"),
+            Column::Number("FLOWS ACTIVE"),
+            Column::Number("TOTAL"),
+        ];
+        render::table(columns, self.mappings.iter().map(row))
+    }
+}
+
+fn row(entry: &Entry) -> [String; 9] {
+    let Entry { protocol, host, container, r#in, out, flows } = entry;
+    let address = host.address.map_or_else(|| "*".to_owned(), |address| address.to_string());
+    [
+        format!("{address}:{}", ports(host.port_first, host.port_last)),
+        format!("{}:{}", container.address, ports(container.port_first, container.port_last)),
+        protocol.clone(),
+        r#in.packets.to_string(),
+        out.packets.to_string(),
+        r#in.bytes.to_string(),
+        out.bytes.to_string(),
+        flows.active.to_string(),
+        flows.total.to_string(),
+    ]
+}
+
+fn ports(first: u16, last: u16) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn listing() -> Mappings {
+        let used = Entry {
+            r#in: Traffic { packets: 6, bytes: 432 },
+            out: Traffic { packets: 4, bytes: 1234 },
+            flows: Flows { active: 1, total: 2 },
+            ..Entry::unused(&"8080:172.17.0.2:80".parse().unwrap())
+        };
+        Mappings { mappings: vec![used, Entry::unused(&"192.0.2.1:53:172.17.0.3:5353/udp".parse().unwrap())] }
+    }
+
+    #[test]
+    fn the_shape_of_the_json_stays() {
+        let json = serde_json::to_value(listing()).unwrap();
+        let expected = json!({
+            "protocol": "tcp",
+            "host": { "address": null, "port_first": 8080, "port_last": 8080 },
+            "container": { "address": "172.17.0.2", "port_first": 80, "port_last": 80 },
+            "in": { "packets": 6, "bytes": 432 },
+            "out": { "packets": 4, "bytes": 1234 },
+            "flows": { "active": 1, "total": 2 },
+        });
+        assert_eq!(json["mappings"][0], expected);
+        assert_eq!(json["mappings"][1]["host"]["address"], "192.0.2.1");
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_mapping() {
+        let text = listing().text();
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["*:8080", "172.17.0.2:80", "tcp", "6", "4", "432", "1234", "1", "2"]);
+        assert_eq!(lines[2][..3], ["192.0.2.1:53", "172.17.0.3:5353", "udp"]);
+    }
+}

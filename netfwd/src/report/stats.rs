@@ -1,0 +1,281 @@
+//! `netfwd stats`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use netfwd_common::abi::{FlowEvent, Reason, counter_index, names};
+use serde::Serialize;
+
+use super::{Interface, Traffic};
+use crate::{
+    clock,
+    datapath::{connections::Connections, maps::Maps},
+    render::{self, Column, Listing},
+};
+
+/// Everything that is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Packets, by uplink.
+    pub uplinks: Vec<Uplink>,
+    /// Connections.
+    pub flows: Flows,
+    /// Packets that were dropped because no port was free towards their destination.
+    pub port_allocation_failures: u64,
+}
+
+/// What went through an uplink since it was attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Uplink {
+    /// Which one.
+    pub interface: Interface,
+    /// What arrived.
+    pub ingress: Direction,
+    /// What left.
+    pub egress: Direction,
+}
+
+/// One direction of an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Direction {
+    /// All packets.
+    #[serde(flatten)]
+    pub all: Traffic,
+    /// Rewritten.
+    pub translated: Traffic,
+    /// Left as they were.
+    pub passed: Outcome,
+    /// Not let through.
+    pub dropped: Outcome,
+}
+
+/// Packets that ended alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// All of them.
+    #[serde(flatten)]
+    pub all: Traffic,
+    /// By [`Reason::as_str`]; each reason is there, also with zero.
+    pub reasons: BTreeMap<&'static str, Traffic>,
+}
+
+/// Connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flows {
+    /// Live now.
+    pub active: usize,
+    /// At most.
+    pub maximum: u32,
+    /// Made.
+    pub created: u64,
+    /// Ended by their timeout.
+    pub expired: u64,
+    /// Ended with their mapping or masquerade, or on request.
+    pub ended: u64,
+    /// Half open, and their place was needed.
+    pub evicted: u64,
+}
+
+impl Stats {
+    /// Reads the maps.
+    pub fn gather(maps: &Maps) -> Result<Self> {
+        let uplink = |(ifindex, slot)| {
+            let interface = Interface::with_index(ifindex);
+            Ok(Uplink { interface, ingress: direction(maps, slot, false)?, egress: direction(maps, slot, true)? })
+        };
+        let uplinks = maps.uplinks()?.into_iter().map(|(ifindex, kept)| (ifindex, kept.slot));
+        let uplinks: Vec<_> = uplinks.map(uplink).collect::<Result<_>>()?;
+        let directions = uplinks.iter().flat_map(|uplink| [&uplink.ingress, &uplink.egress]);
+        let exhausted =
+            directions.filter_map(|direction| direction.dropped.reasons.get(Reason::PortsExhausted.as_str()));
+        let port_allocation_failures = exhausted.map(|traffic| traffic.packets).sum();
+        Ok(Self { flows: flows(maps)?, port_allocation_failures, uplinks })
+    }
+}
+
+fn direction(maps: &Maps, slot: u32, egress: bool) -> Result<Direction> {
+    let counters = Reason::ALL.into_iter().map(|reason| {
+        let counters = maps.counters.get(&counter_index(slot, egress, reason), 0);
+        let counters = counters.with_context(|| format!("cannot read the map {}", names::COUNTERS))?;
+        Ok((reason, Traffic::sum(counters.iter().copied())))
+    });
+    Ok(Direction::new(counters.collect::<Result<_>>()?))
+}
+
+fn flows(maps: &Maps) -> Result<Flows> {
+    let event = |event: FlowEvent| {
+        let counts = maps.flow_events.get(&event.number(), 0);
+        let counts = counts.with_context(|| format!("cannot read the map {}", names::FLOW_EVENTS))?;
+        Ok::<u64, anyhow::Error>(counts.iter().sum())
+    };
+    Ok(Flows {
+        active: Connections::open(maps)?.live(maps, clock::now()?)?.len(),
+        maximum: maps.settings()?.max_flows,
+        created: event(FlowEvent::Created)?,
+        expired: event(FlowEvent::Expired)?,
+        ended: event(FlowEvent::Ended)?,
+        evicted: event(FlowEvent::Evicted)?,
+    })
+}
+
+impl Direction {
+    fn new(counters: Vec<(Reason, Traffic)>) -> Self {
+        let mut direction = Self {
+            all: Traffic::default(),
+            translated: Traffic::default(),
+            passed: Outcome::default(),
+            dropped: Outcome::default(),
+        };
+        for (reason, traffic) in counters {
+            direction.all = direction.all.plus(traffic);
+            if reason == Reason::Translated {
+                direction.translated = traffic;
+            } else if reason.is_drop() {
+                direction.dropped.add(reason, traffic);
+            } else {
+                direction.passed.add(reason, traffic);
+            }
+        }
+        direction
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, reason: Reason, traffic: Traffic) {
+        self.all = self.all.plus(traffic);
+        self.reasons.insert(reason.as_str(), traffic);
+    }
+}
+
+impl Uplink {
+    fn directions(&self) -> [(&'static str, &Direction); 2] {
+        [("ingress", &self.ingress), ("egress", &self.egress)]
+    }
+}
+
+impl Listing for Stats {
+    fn text(&self) -> String {
+        let failures = format!("port allocation failures: {}", self.port_allocation_failures);
+        let tables = [self.totals(), self.reasons(), self.flows.text(), failures];
+        tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+impl Stats {
+    fn totals(&self) -> String {
+        let columns = [
+            Column::Text("UPLINK"),
+            Column::Text("DIRECTION"),
+            Column::Number("PACKETS"),
+            Column::Number("BYTES"),
+            Column::Number("TRANSLATED"),
+            Column::Number("PASSED"),
+            Column::Number("DROPPED"),
+        ];
+        let rows = self.uplinks.iter().flat_map(|uplink| {
+            uplink.directions().map(|(name, Direction { all, translated, passed, dropped })| {
+                let counts = [all.packets, all.bytes, translated.packets, passed.all.packets, dropped.all.packets];
+                let [packets, bytes, translated, passed, dropped] = counts.map(|count| count.to_string());
+                [uplink.interface.text(), name.to_owned(), packets, bytes, translated, passed, dropped]
+            })
+        });
+        render::table(columns, rows)
+    }
+
+    /// Why packets were passed or dropped, as far as any were.
+    fn reasons(&self) -> String {
+        let columns = [
+            Column::Text("UPLINK"),
+            Column::Text("DIRECTION"),
+            Column::Text("OUTCOME"),
+            Column::Text("REASON"),
+            Column::Number("PACKETS"),
+            Column::Number("BYTES"),
+        ];
+        let mut rows = Vec::new();
+        for uplink in &self.uplinks {
+            for (name, direction) in uplink.directions() {
+                for (outcome, reasons) in [("passed", &direction.passed), ("dropped", &direction.dropped)] {
+                    let seen = reasons.reasons.iter().filter(|(_, traffic)| traffic.packets != 0);
+                    rows.extend(seen.map(|(reason, Traffic { packets, bytes })| {
+                        let [packets, bytes] = [packets, bytes].map(ToString::to_string);
+                        let words = [name, outcome, reason].map(str::to_owned);
+                        let [direction, outcome, reason] = words;
+                        [uplink.interface.text(), direction, outcome, reason, packets, bytes]
+                    }));
+                }
+            }
+        }
+        if rows.is_empty() { String::new() } else { render::table(columns, rows) }
+    }
+}
+
+impl Flows {
+    fn text(self) -> String {
+        let columns = ["FLOWS ACTIVE", "MAXIMUM", "CREATED", "EXPIRED", "ENDED", "EVICTED"].map(Column::Number);
+        let Self { active, maximum, created, expired, ended, evicted } = self;
+        let row = [active as u64, u64::from(maximum), created, expired, ended, evicted];
+        render::table(columns, [row.map(|count| count.to_string())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn traffic(packets: u64) -> Traffic {
+        Traffic { packets, bytes: packets * 100 }
+    }
+
+    fn stats() -> Stats {
+        let counters = |dropped| {
+            let counts = [(Reason::Translated, 10), (Reason::NotOurs, 5), (dropped, 2)];
+            let count = |reason| counts.iter().find(|(counted, _)| *counted == reason).map_or(0, |(_, count)| *count);
+            Reason::ALL.into_iter().map(|reason| (reason, traffic(count(reason)))).collect()
+        };
+        let uplink = Uplink {
+            interface: Interface { name: Some("eth0".to_owned()), index: 2 },
+            ingress: Direction::new(counters(Reason::TableFull)),
+            egress: Direction::new(counters(Reason::PortsExhausted)),
+        };
+        let flows = Flows { active: 1, maximum: 262_144, created: 4, expired: 2, ended: 1, evicted: 0 };
+        Stats { uplinks: vec![uplink], flows, port_allocation_failures: 2 }
+    }
+
+    #[test]
+    fn the_shape_of_the_json_stays() {
+        let json = serde_json::to_value(stats()).unwrap();
+        let egress = &json["uplinks"][0]["egress"];
+        assert_eq!(json["uplinks"][0]["interface"], json!({ "name": "eth0", "index": 2 }));
+        assert_eq!((&egress["packets"], &egress["bytes"]), (&json!(17), &json!(1700)));
+        assert_eq!(egress["translated"], json!({ "packets": 10, "bytes": 1000 }));
+        assert_eq!(egress["passed"]["packets"], 5);
+        assert_eq!(egress["passed"]["reasons"]["not-ours"], json!({ "packets": 5, "bytes": 500 }));
+        assert_eq!(egress["dropped"]["packets"], 2);
+        assert_eq!(egress["dropped"]["reasons"]["ports-exhausted"], json!({ "packets": 2, "bytes": 200 }));
+        assert_eq!(egress["dropped"]["reasons"]["table-full"], json!({ "packets": 0, "bytes": 0 }));
+        let flows = json!({ "active": 1, "maximum": 262_144, "created": 4, "expired": 2, "ended": 1, "evicted": 0 });
+        assert_eq!(json["flows"], flows);
+        assert_eq!(json["port_allocation_failures"], 2);
+    }
+
+    #[test]
+    fn each_reason_is_passed_or_dropped_or_translated() {
+        let direction = Direction::new(Reason::ALL.into_iter().map(|reason| (reason, traffic(1))).collect());
+        assert_eq!(direction.all.packets, Reason::ALL.len() as u64);
+        assert_eq!(direction.passed.reasons.len() + direction.dropped.reasons.len() + 1, Reason::ALL.len());
+    }
+
+    #[test]
+    fn the_text_has_reasons_only_where_there_were_packets() {
+        let text = stats().text();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let lines: Vec<_> = text.lines().map(words).collect();
+        assert!(lines.contains(&words("eth0 egress 17 1700 10 5 2")), "{text}");
+        assert!(lines.contains(&words("eth0 egress dropped ports-exhausted 2 200")), "{text}");
+        assert!(!text.contains("no-memory"), "{text}");
+        assert!(text.ends_with("port allocation failures: 2"), "{text}");
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line, as far as it needs neither root nor a kernel with BPF: help, wrong usage and exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+const VERBS: [&str; 8] = ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status"];
+/// Set, it writes the help texts instead of comparing them.
+const BLESS: &str = "NETFWD_BLESS";
+
+fn netfwd(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netfwd"));
+    command.args(arguments).env_remove("NETFWD_PIN_DIR").env_remove("COLUMNS").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn misused(line: &str) -> String {
+    let arguments: Vec<_> = line.split_whitespace().collect();
+    let output = netfwd(&arguments);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{line}");
+    text(&output.stderr)
+}
+
+#[test]
+fn wrong_usage_has_exit_code_2_and_says_what_is_wrong() {
+    for (line, part) in [
+        ("attach", "<IFACE>"),
+        ("attach eth0 --subnet 172.17.0.0", "the prefix length is missing, as in 172.17.0.0/16"),
+        ("attach eth0 --subnet docker0", "not an IPv4 subnet such as 172.17.0.0/16"),
+        ("attach eth0 --subnet fd00::/64", "IPv6 is not supported yet"),
+        ("attach eth0 --address ::1", "IPv6 is not supported yet"),
+        ("attach eth0 --address eth0", "not an IPv4 address such as 192.0.2.1"),
+        ("attach eth0 --ports 0-100", "`0` is no port: ports are 1 to 65535"),
+        ("attach eth0 --ports 1-65536", "`65536` is no port: ports are 1 to 65535"),
+        ("attach eth0 --ports 200-100", "the first port, 200, is above the last one, 100"),
+        ("attach eth0 --hook xdp", "[possible values: auto, tcx, tc]"),
+        ("attach eth0 --max-flows 0", "0 is not in 1..=16777216"),
+        ("detach", "--all"),
+        ("detach eth0 --all", "cannot be used with"),
+        ("map", "<MAPPING>"),
+        ("start", "unrecognized subcommand 'start'"),
+    ] {
+        let message = misused(line);
+        assert!(message.contains(part), "{line}: {message}");
+    }
+}
+
+#[test]
+fn a_malformed_mapping_is_wrong_usage() {
+    for mapping in ["8080", "0:172.17.0.2:80", "65536:172.17.0.2:80", "80:172.17.0.2:80/sctp", "80:[fd00::2]:80"] {
+        assert!(misused(&format!("map {mapping}")).contains(mapping), "{mapping}");
+    }
+}
+
+#[test]
+fn without_a_verb_the_help_is_shown_as_wrong_usage() {
+    assert!(misused("").contains("Usage: netfwd [OPTIONS] <COMMAND>"));
+}
+
+#[test]
+fn help_and_version_succeed() {
+    let version = netfwd(&["--version"]);
+    assert!(version.status.success());
+    assert_eq!(text(&version.stdout), format!("netfwd {}\n", env!("CARGO_PKG_VERSION")));
+    let help = netfwd(&["--help"]);
+    assert!(help.status.success());
+    assert!(text(&help.stdout).contains("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this host cannot run netfwd"));
+}
+
+#[test]
+fn messages_to_a_file_have_no_colours() {
+    for arguments in [&["--help"][..], &["attach"]] {
+        let output = netfwd(arguments);
+        assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
+    }
+}
+
+#[test]
+fn the_help_texts_are_those_of_the_documentation() {
+    let directory: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "docs", "cli"].iter().collect();
+    let pages = VERBS.map(|verb| (verb, vec![verb, "--help"]));
+    for (name, arguments) in pages.into_iter().chain([("netfwd", vec!["--help"])]) {
+        let (path, shown) = (directory.join(format!("{name}.txt")), text(&netfwd(&arguments).stdout));
+        if env::var_os(BLESS).is_some() {
+            fs::write(&path, &shown).unwrap();
+        }
+        let documented = fs::read_to_string(&path).unwrap();
+        assert!(documented == shown, "{} differs: {BLESS}=1 cargo test --test cli writes it anew", path.display());
+    }
+}

@@ -1,0 +1,11 @@
+//! The loaded programs, and the command line on them, in network namespaces with real clients. The same binary runs
+//! on the running kernel and in virtual machines with other kernels.
+
+#![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod attach;
+mod bad_input;
+mod mappings;
+mod programs;
+mod scenarios;
+mod support;

@@ -1,0 +1,218 @@
+//! The programs and maps of a world in the kernel, not pinned and not attached.
+
+use std::collections::HashMap as StdHashMap;
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, Queue, lpm_trie::Key},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+    util::nr_cpus,
+};
+use netfwd::datapath::load::PROGRAMS;
+use netfwd_common::{
+    abi::{
+        COUNTERS_PER_HOOK, Connection, Counter, FlowEvent, Mapping, MappingKey, Masquerade, Reason, Rule, RuleCounter,
+        Side, Slot, SubnetKey, Tuple, Uplink, V4, counter_index, names,
+    },
+    memory::MemoryTables,
+};
+
+use super::world::{HOST_RULE, Plan, UPLINK};
+
+/// The BPF object of this build.
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
+
+/// Records that the maps have room for.
+const MAX_FLOWS: u32 = 64;
+/// The uplink's counters.
+const SLOT: u32 = 3;
+const RECORD_WORDS: usize = size_of::<Connection<V4>>() / size_of::<u64>();
+
+/// What a program did with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// What it returned.
+    pub(crate) action: i32,
+    /// The frame after it.
+    pub(crate) frame: Vec<u8>,
+}
+
+/// A world in the kernel.
+pub(crate) struct Datapath(Ebpf);
+
+impl Datapath {
+    /// Loads everything.
+    pub(crate) fn load() -> Self {
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(names::CONNECTIONS, MAX_FLOWS)
+            .map_max_entries(names::FREE_SLOTS, MAX_FLOWS)
+            .map_max_entries(names::TUPLES, MAX_FLOWS * 2)
+            .load(OBJECT)
+            .unwrap();
+        for name in PROGRAMS {
+            let program: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
+            program.load().unwrap();
+        }
+        Self(ebpf)
+    }
+
+    /// Forgets all connections and counts, and takes over the settings and rules of `tables`.
+    pub(crate) fn begin(&mut self, plan: &Plan, tables: &MemoryTables<V4>) {
+        assert!(tables.settings.max_flows <= MAX_FLOWS);
+        for tuple in self.tuples().keys() {
+            self.hash_map::<Tuple<V4>, Slot>(names::TUPLES).remove(tuple).unwrap();
+        }
+        while Queue::<_, u32>::try_from(self.0.map_mut(names::FREE_SLOTS).unwrap()).unwrap().pop(0).is_ok() {}
+        self.array::<u64>(names::HIGH_WATER).set(0, 0, 0).unwrap();
+        for number in 0..MAX_FLOWS {
+            self.array::<[u64; RECORD_WORDS]>(names::CONNECTIONS).set(number, [0; RECORD_WORDS], 0).unwrap();
+        }
+        self.array(names::SETTINGS).set(0, tables.settings, 0).unwrap();
+        let hook = counter_index(SLOT, false, Reason::Translated);
+        self.clear::<Counter>(names::COUNTERS, hook..hook + 2 * COUNTERS_PER_HOOK);
+        self.clear::<RuleCounter>(names::RULE_COUNTERS, tables.generations.keys().copied());
+        self.clear::<u64>(names::FLOW_EVENTS, FlowEvent::ALL.map(FlowEvent::number));
+        self.follow(plan, tables);
+    }
+
+    /// Takes over the rules of `tables`.
+    pub(crate) fn follow(&mut self, plan: &Plan, tables: &MemoryTables<V4>) {
+        let [first_port, last_port] = [plan.ports.start(), plan.ports.end()].map(|port| port.to_be_bytes());
+        let rule = Rule { id: HOST_RULE, generation: tables.generations[&HOST_RULE] };
+        let uplink = Uplink { slot: SLOT, link_header: 14, rule, first_port, last_port };
+        self.hash_map(names::UPLINKS).insert(UPLINK, uplink, 0).unwrap();
+        for ((protocol, endpoint), mapping) in &tables.mappings {
+            let key = MappingKey::new(*protocol, endpoint.address, endpoint.port);
+            let mut mappings = LpmTrie::<_, MappingKey<V4>, Mapping<V4>>::try_from(self.map(names::MAPPINGS)).unwrap();
+            mappings.insert(&Key::new(MappingKey::<V4>::BITS, key), mapping, 0).unwrap();
+        }
+        for ((uplink, address), masquerade) in &tables.masquerades {
+            let key = Key::new(SubnetKey::<V4>::BITS, SubnetKey::new(*uplink, *address));
+            let mut subnets = LpmTrie::<_, SubnetKey<V4>, Masquerade<V4>>::try_from(self.map(names::SUBNETS)).unwrap();
+            subnets.insert(&key, masquerade, 0).unwrap();
+        }
+        for (id, generation) in &tables.generations {
+            self.array::<u32>(names::GENERATIONS).set(*id, generation, 0).unwrap();
+        }
+    }
+
+    /// Runs the program of a side on a frame that is met on the uplink.
+    pub(crate) fn meet(&self, side: Side, frame: &[u8]) -> Outcome {
+        self.meet_on(UPLINK, side, frame)
+    }
+
+    /// Runs the program of a side on a frame that is met on an interface.
+    pub(crate) fn meet_on(&self, interface: u32, side: Side, frame: &[u8]) -> Outcome {
+        let mut after = vec![0; frame.len()];
+        let context = context(interface);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut after),
+            ctx_in: Some(&context),
+            ..<_>::default()
+        };
+        let result = self.program(hook(side)).test_run(options);
+        let result = result.map_err(|error| format!("{error:?} for {frame:x?}")).unwrap();
+        assert_eq!(result.data_size_out as usize, frame.len());
+        Outcome { action: result.return_value.cast_signed(), frame: after }
+    }
+
+    /// The program of a side, and the nanoseconds that it takes on a frame, which is what the last run left of it.
+    pub(crate) fn time(&self, side: Side, frame: &[u8], repeat: u32) -> (&'static str, u128) {
+        let (name, context) = (hook(side), context(UPLINK));
+        let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..<_>::default() };
+        (name, self.program(name).test_run(options).unwrap().duration.as_nanos())
+    }
+
+    /// Starts the reaper.
+    pub(crate) fn start_reaper(&self) {
+        let options = TestRunOptions { data_in: Some(&[0; 64]), ..TestRunOptions::default() };
+        assert_eq!(self.program(names::START_REAPER).test_run(options).unwrap().return_value.cast_signed(), -1);
+    }
+
+    /// The index.
+    pub(crate) fn tuples(&self) -> StdHashMap<Tuple<V4>, Slot> {
+        let tuples = HashMap::<_, Tuple<V4>, Slot>::try_from(self.0.map(names::TUPLES).unwrap()).unwrap();
+        tuples.iter().map(Result::unwrap).collect()
+    }
+
+    /// The record of a slot.
+    pub(crate) fn connection(&self, number: u32) -> Connection<V4> {
+        Array::try_from(self.0.map(names::CONNECTIONS).unwrap()).unwrap().get(&number, 0).unwrap()
+    }
+
+    /// Replaces the record of a slot, while no program runs.
+    pub(crate) fn set_connection(&mut self, number: u32, connection: Connection<V4>) {
+        self.array(names::CONNECTIONS).set(number, connection, 0).unwrap();
+    }
+
+    /// Packets by reason on a side; those that are not zero.
+    pub(crate) fn counters(&self, side: Side) -> Vec<(Reason, Counter)> {
+        let index = |reason| counter_index(SLOT, side == Side::Inside, reason);
+        let counters = Reason::ALL.map(|reason| (reason, sum(self.per_cpu(names::COUNTERS, index(reason)))));
+        counters.into_iter().filter(|(_, counter)| counter.packets != 0).collect()
+    }
+
+    /// What was counted for a rule.
+    pub(crate) fn rule_counter(&self, id: u32) -> RuleCounter {
+        let per_cpu: Vec<RuleCounter> = self.per_cpu(names::RULE_COUNTERS, id);
+        RuleCounter {
+            original: sum(per_cpu.iter().map(|counter| counter.original)),
+            reply: sum(per_cpu.iter().map(|counter| counter.reply)),
+            flows: per_cpu.iter().map(|counter| counter.flows).sum(),
+        }
+    }
+
+    /// How often something happened to connections.
+    pub(crate) fn events(&self, event: FlowEvent) -> u64 {
+        self.per_cpu::<u64>(names::FLOW_EVENTS, event.number()).into_iter().sum()
+    }
+
+    fn program(&self, name: &str) -> &SchedClassifier {
+        self.0.program(name).unwrap().try_into().unwrap()
+    }
+
+    fn map(&mut self, name: &str) -> &mut Map {
+        self.0.map_mut(name).unwrap()
+    }
+
+    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+        self.map(name).try_into().unwrap()
+    }
+
+    fn hash_map<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
+        self.map(name).try_into().unwrap()
+    }
+
+    fn per_cpu<V: Pod>(&self, name: &str, index: u32) -> Vec<V> {
+        let array = PerCpuArray::<_, V>::try_from(self.0.map(name).unwrap()).unwrap();
+        array.get(&index, 0).unwrap().to_vec()
+    }
+
+    fn clear<V: Pod + Default>(&mut self, name: &str, indexes: impl IntoIterator<Item = u32>) {
+        let cpus = nr_cpus().unwrap();
+        for index in indexes {
+            let zeros = PerCpuValues::try_from(vec![V::default(); cpus]).unwrap();
+            PerCpuArray::try_from(self.map(name)).unwrap().set(index, zeros, 0).unwrap();
+        }
+    }
+}
+
+fn hook(side: Side) -> &'static str {
+    match side {
+        Side::Outside => names::INGRESS,
+        Side::Inside => names::EGRESS,
+    }
+}
+
+/// The head of a `__sk_buff`, which ends with its ifindex.
+fn context(interface: u32) -> [u8; 44] {
+    let mut context = [0; 44];
+    context[40..].copy_from_slice(&interface.to_ne_bytes());
+    context
+}
+
+fn sum(counters: impl IntoIterator<Item = Counter>) -> Counter {
+    let add = |a: Counter, b: Counter| Counter { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
+    counters.into_iter().fold(Counter::default(), add)
+}

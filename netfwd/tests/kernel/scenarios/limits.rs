@@ -1,0 +1,90 @@
+//! What cannot be translated: refused, counted, and never leaked.
+
+use lab::{Lab, Topology, UdpEcho};
+
+use super::{assert_no_leak, attached, capture_leaks, client, echoes, host, send_raw, udp};
+use crate::support::{json, lab, said};
+
+/// Packets that the uplink's egress dropped for a reason.
+fn dropped(lab: &Lab, reason: &str) -> u64 {
+    json(lab, &["stats"])["uplinks"][0]["egress"]["dropped"]["reasons"][reason]["packets"].as_u64().unwrap()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn containers_with_the_same_port_get_different_ones() {
+    let topology = Topology::default();
+    let lab = attached(&topology);
+    let server = UdpEcho::start(lab.client(), 53).unwrap();
+    let sockets = [0, 1].map(|number| udp(&lab.containers()[number], 5353));
+    for _ in 0..3 {
+        assert!(sockets.iter().all(|socket| echoes(socket, (client(&topology), 53).into())));
+    }
+    let peers = server.peers();
+    assert_eq!(peers[0], (host(&topology), 5353).into());
+    assert_ne!(peers[1], peers[0]);
+    assert!(peers.chunks(2).all(|pair| pair == &peers[..2]), "a flow keeps its port: {peers:?}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn when_the_ports_are_used_up_new_flows_are_dropped_and_counted_and_others_go_on() {
+    let topology = Topology::default();
+    let lab = lab(&topology);
+    said(&lab, &["attach", "ens33", "--ports", "40000-40001"]);
+    let server = UdpEcho::start(lab.client(), 53).unwrap();
+    let leaks = capture_leaks(&lab, &topology);
+    let target = (client(&topology), 53).into();
+    let [first, second, third] = [1_000, 2_000, 3_000].map(|port| udp(&lab.containers()[0], port));
+    assert!(echoes(&first, target) && echoes(&second, target));
+    assert!(!echoes(&third, target));
+    assert!(echoes(&first, target) && echoes(&second, target));
+    let mut ports: Vec<_> = server.peers().iter().map(std::net::SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports, [40_000, 40_001]);
+    assert_eq!(dropped(&lab, "ports-exhausted"), 1);
+    assert_no_leak(leaks);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn what_cannot_be_translated_is_dropped_and_counted() {
+    let topology = Topology::default();
+    let lab = attached(&topology);
+    let leaks = capture_leaks(&lab, &topology);
+    let (container, client) = (&lab.containers()[0], client(&topology));
+    let address = client.to_string();
+    // Larger than the MTU: fragments.
+    container.output(&["ping", "-n", "-c", "1", "-W", "1", "-s", "3000", &address]).unwrap();
+    assert!(dropped(&lab, "fragment") >= 2);
+    // Protocol 253 is for experiments (RFC 3692).
+    send_raw(container, client, 253, &[1, 2, 3, 4]);
+    assert_eq!(dropped(&lab, "unsupported-protocol"), 1);
+    assert_no_leak(leaks);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_full_table_refuses_new_flows_and_keeps_those_that_were_answered() {
+    let topology = Topology::default();
+    let lab = lab(&topology);
+    said(&lab, &["attach", "ens33", "--max-flows", "4"]);
+    let _server = UdpEcho::start(lab.client(), 53).unwrap();
+    let answered = (client(&topology), 53).into();
+    let sockets: Vec<_> = (0..4).map(|_| udp(&lab.containers()[0], 0)).collect();
+    // Three that nobody answers, then one that is answered: it takes the fourth place.
+    for socket in &sockets[1..] {
+        assert!(!echoes(socket, (client(&topology), 9).into()));
+    }
+    assert!(echoes(&sockets[0], answered));
+    // More that are answered push out those that are not.
+    for socket in &sockets[1..] {
+        assert!(echoes(socket, answered));
+    }
+    assert_eq!(json(&lab, &["stats"])["flows"]["evicted"], 3);
+    // Now all four are answered: there is no place for a fifth, and none of them loses its own.
+    assert!(!echoes(&udp(&lab.containers()[1], 0), answered));
+    assert!(sockets.iter().all(|socket| echoes(socket, answered)));
+    assert_eq!(dropped(&lab, "table-full"), 1);
+}
