@@ -1,0 +1,101 @@
+//! The programs that the demo and the tests run, and the packages they come in.
+
+use std::env::consts::ARCH;
+
+use super::Scope;
+use super::distro::Family;
+use crate::workspace;
+
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    needed_for: Scope,
+    debian: &'static str,
+    fedora: &'static str,
+    arch: &'static str,
+    suse: &'static str,
+    alpine: &'static str,
+}
+
+impl Program {
+    pub(super) fn package(&self, family: Family) -> &'static str {
+        match family {
+            Family::Debian | Family::Other => self.debian,
+            Family::Fedora => self.fedora,
+            Family::Arch => self.arch,
+            Family::Suse => self.suse,
+            Family::Alpine => self.alpine,
+        }
+    }
+
+    /// Programs that are the same package under the same name everywhere.
+    pub(super) const fn plain(name: &'static str, package: &'static str) -> Self {
+        let needed_for = Scope::Demo;
+        Self { name, needed_for, debian: package, fedora: package, arch: package, suse: package, alpine: package }
+    }
+}
+
+static PROGRAMS: [Program; 13] = [
+    Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
+    Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
+    Program { debian: "iputils-ping", ..Program::plain("ping", "iputils") },
+    Program { alpine: "util-linux-misc", ..Program::plain("nsenter", "util-linux") },
+    Program::plain("tcpdump", "tcpdump"),
+    Program::plain("curl", "curl"),
+    Program { suse: "iperf", ..Program::plain("iperf3", "iperf3") },
+    Program { arch: "bpf", ..Program::plain("bpftool", "bpftool") },
+    Program::plain("nft", "nftables"),
+    Program { debian: "conntrack", ..Program::plain("conntrack", "conntrack-tools") },
+    Program { debian: "busybox-static", alpine: "busybox-extras", ..Program::plain("busybox", "busybox") },
+    Program { fedora: "nmap-ncat", arch: "openbsd-netcat", ..Program::plain("nc", "netcat-openbsd") },
+    Program::plain("ethtool", "ethtool"),
+];
+
+static QEMU: Program = Program {
+    needed_for: Scope::Tests,
+    fedora: "qemu-system-x86-core",
+    suse: "qemu-x86",
+    alpine: "qemu-system-x86_64",
+    ..Program::plain("qemu-system-x86_64", "qemu-system-x86")
+};
+
+/// The programs that `scope` needs on this machine.
+fn needed(scope: Scope) -> impl Iterator<Item = &'static Program> {
+    let qemu = (ARCH == "x86_64").then_some(&QEMU);
+    let wanted = move |program: &&Program| scope == Scope::Tests || program.needed_for == scope;
+    PROGRAMS.iter().chain(qemu).filter(wanted)
+}
+
+/// The programs that `scope` needs and this machine has not.
+pub(super) fn missing(scope: Scope) -> Vec<&'static Program> {
+    needed(scope).filter(|program| workspace::find_program(program.name).is_none()).collect()
+}
+
+/// The packages of `programs` in `family`, each once.
+pub(super) fn packages(programs: &[&Program], family: Family) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs.iter().map(|program| program.package(family)).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(scope: Scope) -> Vec<&'static str> {
+        needed(scope).map(|program| program.name).collect()
+    }
+
+    #[test]
+    fn only_the_tests_need_a_virtual_machine() {
+        assert!(!names(Scope::Demo).contains(&QEMU.name));
+        assert_eq!(names(Scope::Tests).contains(&QEMU.name), ARCH == "x86_64");
+    }
+
+    #[test]
+    fn a_package_with_two_programs_is_named_once() {
+        let programs: Vec<_> = PROGRAMS.iter().take(3).collect();
+        assert_eq!(packages(&programs, Family::Debian), ["iproute2", "iputils-ping"]);
+        assert_eq!(packages(&programs, Family::Fedora), ["iproute", "iproute-tc", "iputils"]);
+    }
+}
