@@ -15,6 +15,9 @@ use netfwd_common::abi::{Protocol, Tuple, V4};
 
 const CURRENT_NETNS: u64 = u64::MAX;
 const AF_INET: u8 = 2;
+// include/uapi/linux/if_packet.h
+const PACKET_BROADCAST: u32 = 1;
+const PACKET_MULTICAST: u32 = 2;
 const FIB_LOOKUP_SIZE: i32 = 64;
 const _: () = assert!(size_of::<FibLookup>() == 64);
 
@@ -46,9 +49,13 @@ pub(crate) fn has_socket(skb: *mut __sk_buff, incoming: &Tuple<V4>) -> bool {
     true
 }
 
-/// Whether the kernel would deliver a packet that came in on this interface to the host itself.
+/// Whether the kernel would deliver a packet that came in on this interface to the host itself, and to no other.
 #[inline(never)]
 pub(crate) fn is_local(skb: *mut __sk_buff, source: V4, destination: V4) -> bool {
+    // SAFETY: the context is valid while the program runs.
+    if matches!(unsafe { (*skb).pkt_type }, PACKET_BROADCAST | PACKET_MULTICAST) {
+        return false;
+    }
     // SAFETY: all-zero parameters are valid: no protocol, no length, no mark.
     let mut query: FibLookup = unsafe { mem::zeroed() };
     query.family = AF_INET;
@@ -58,6 +65,6 @@ pub(crate) fn is_local(skb: *mut __sk_buff, source: V4, destination: V4) -> bool
     query.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(destination);
     // SAFETY: the parameters are valid for their size.
     let result = unsafe { bpf_fib_lookup(skb.cast(), &raw mut query, FIB_LOOKUP_SIZE, 0) };
-    // The kernel says so for local destinations, and for those without any route (net/core/filter.c).
+    // The kernel says so for local and broadcast destinations, and for those without any route (net/core/filter.c).
     result == i64::from(BPF_FIB_LKUP_RET_NOT_FWDED)
 }
