@@ -1,7 +1,7 @@
 //! Connection tracking: finding, opening and ending connections.
 //!
-//! A connection is a record ([`Connection`]) in a slot, and two index entries that lead to it, one a tuple. The life
-//! of a record:
+//! A connection is a record in a slot, and two index entries that lead to it, one for each tuple. The life of a
+//! record:
 //!
 //! 1. *Opening*: the slot is owned by one CPU; the record is not [`State::LIVE`], so nobody else uses or ends it.
 //!    The reply tuple is reserved first, then the original one: each atomically, so no two connections can ever

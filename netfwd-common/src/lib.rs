@@ -1,7 +1,7 @@
 //! netfwd's NAT: what happens to a packet, and the layout of the maps that remember it.
 //!
 //! The same code runs in the kernel (`netfwd-ebpf` gives it a socket buffer and BPF maps), in tests (bytes and
-//! [`memory::MemoryTables`]) and in user space, which reads the maps with the types of [`abi`].
+//! `memory::MemoryTables`) and in user space, which reads the maps with the types of [`abi`].
 //!
 //! It performs no I/O, reads no clock, draws no random number, contains no `unsafe` and cannot panic: a panic would
 //! be refused by the kernel's verifier, so the lints below refuse it first.

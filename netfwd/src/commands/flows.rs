@@ -67,12 +67,18 @@ struct FilterArgs {
     #[arg(long = "proto", value_name = "PROTOCOL", value_parser = protocol_parser())]
     protocol: Option<Protocol>,
 
-    /// Only those opened by this sender: ADDRESS[/LENGTH][:PORT] or :PORT, before or after translation
-    #[arg(long = "src", value_name = "ENDPOINT")]
+    #[arg(
+        long = "src",
+        value_name = "ENDPOINT",
+        help = "Only those opened by this sender: ADDRESS[/LENGTH][:PORT] or :PORT, before or after translation"
+    )]
     source: Option<EndpointFilter>,
 
-    /// Only those opened to this receiver: ADDRESS[/LENGTH][:PORT] or :PORT, before or after translation
-    #[arg(long = "dst", value_name = "ENDPOINT")]
+    #[arg(
+        long = "dst",
+        value_name = "ENDPOINT",
+        help = "Only those opened to this receiver: ADDRESS[/LENGTH][:PORT] or :PORT, before or after translation"
+    )]
     destination: Option<EndpointFilter>,
 
     /// Only those in this state
