@@ -73,9 +73,17 @@ pub fn udp_ask(
         socket.set_read_timeout(Some(timeout))?;
         socket.send_to(question, target)?;
         let mut buffer = vec![0; LARGEST];
-        let (length, sender) = socket.recv_from(&mut buffer)?;
-        buffer.truncate(length);
-        Ok((buffer, sender))
+        loop {
+            match socket.recv_from(&mut buffer) {
+                // The kernel does not restart a wait that has a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok((length, sender)) => {
+                    buffer.truncate(length);
+                    return Ok((buffer, sender));
+                }
+            }
+        }
     };
     match netns.enter(ask)? {
         Ok(answer) => Ok(Some(answer)),
