@@ -41,7 +41,7 @@ fn programs_stay_within_their_budgets() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn a_packet_costs_a_part_of_a_microsecond() {
+fn what_a_packet_costs_is_measured_and_printed() {
     namespace::enter(|| {
         let (mut datapath, plan) = (Datapath::load(), table::plan());
         let mut tables = plan.tables();
