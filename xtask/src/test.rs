@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test at every level that this machine can run.
 
+mod guests;
 mod level;
 mod libtest;
 mod report;
@@ -13,7 +14,10 @@ use crate::{setup, task, vm};
 use level::Level;
 use report::{Report, Row};
 
-pub(crate) use level::job as guest_job;
+pub(crate) use guests::job as guest_job;
+
+/// What the user calls the kernel that this runs on.
+const RUNNING: &str = "running";
 
 /// Run the tests: on the host, on the running kernel, and on each supported kernel in a virtual machine.
 #[derive(clap::Args)]
@@ -39,11 +43,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure_for_tests()?;
     let skips_fail = env::var_os("CI").is_some_and(|value| value == "true");
     let mut report = Report::new(skips_fail, !args.filters.is_empty());
-    for level in selected(args) {
+    let (levels, versions) = selected(args);
+    for level in levels {
         task::headline(&level.to_string());
         let start = Instant::now();
-        let result = level.run(&args.filters, &args.machine);
+        let result = level.run(&args.filters);
         report.add(Row::new(level.to_string(), start.elapsed(), result));
+    }
+    for row in guests::run(&versions, &args.filters, &args.machine) {
+        report.add(row);
     }
     task::say(&report);
     if report.failed() {
@@ -52,20 +60,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The levels that `args` ask for, in the order of running; all without a wish.
-fn selected(args: &Args) -> Vec<Level> {
+/// The levels that `args` ask for, in the order of running, and the kernels for virtual machines; all without a wish.
+fn selected(args: &Args) -> (Vec<Level>, Vec<String>) {
     let all = !args.host && !args.vm && args.kernels.is_empty();
-    let mut levels = Vec::new();
-    if all || args.host {
-        levels.push(Level::Host);
-    }
-    if all {
-        levels.push(Level::Running);
-    }
-    let named = args.kernels.iter().map(String::as_str);
-    let in_vm = vm::KERNELS.into_iter().filter(|_| all || (args.vm && args.kernels.is_empty()));
-    levels.extend(named.chain(in_vm).map(Level::on_kernel));
-    levels
+    let (running, named): (Vec<_>, Vec<_>) = args.kernels.iter().cloned().partition(|version| version == RUNNING);
+    let host = (all || args.host).then_some(Level::Host);
+    let running = (all || !running.is_empty()).then_some(Level::Running);
+    let every = if all || (args.vm && args.kernels.is_empty()) { &vm::KERNELS[..] } else { &[] };
+    let versions = named.into_iter().chain(every.iter().map(|&version| version.to_owned()));
+    (host.into_iter().chain(running).collect(), versions.collect())
 }
 
 #[cfg(test)]
@@ -78,7 +81,8 @@ mod tests {
         let matches = Args::augment_args(Command::new("test").no_binary_name(true));
         let matches = matches.try_get_matches_from(line.split_whitespace()).unwrap();
         let args = Args::from_arg_matches(&matches).unwrap();
-        selected(&args).iter().map(Level::to_string).collect()
+        let (levels, versions) = selected(&args);
+        levels.iter().map(Level::to_string).chain(versions.iter().map(|version| guests::level(version))).collect()
     }
 
     #[test]
@@ -94,5 +98,6 @@ mod tests {
         assert_eq!(levels("--vm --kernel 6.1"), ["vm 6.1"]);
         assert_eq!(levels("--host --kernel 6.12"), ["host", "vm 6.12"]);
         assert_eq!(levels("--kernel running"), [Level::Running.to_string()]);
+        assert_eq!(levels("--kernel 6.1 --kernel running"), [Level::Running.to_string(), "vm 6.1".to_owned()]);
     }
 }

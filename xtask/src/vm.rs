@@ -9,6 +9,7 @@ mod qemu;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub(crate) use kernel::UnavailableError;
 
 /// The kernels that the tests run on: clsact only, and with TCX.
 pub(crate) const KERNELS: [&str; 2] = ["6.1", "6.12"];
+
+/// The most processors that a guest has a use for.
+pub(crate) const MOST_PROCESSORS: usize = 2;
 
 /// Run a program in a virtual machine.
 #[derive(clap::Args)]
@@ -57,7 +61,7 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     silence: u64,
     /// End a virtual machine after so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
     limit: u64,
 }
 
@@ -102,25 +106,44 @@ pub(crate) fn obstacle() -> Option<String> {
 
 /// Runs `job` and returns its program's exit code; gives every line of the console to `on_line`.
 pub(crate) fn execute(job: &Job, machine: &Machine, on_line: &mut dyn FnMut(&str)) -> Result<u8> {
-    let target = workspace::target_directory()?;
-    let kernel = Kernel::fetch(&job.kernel, &target.join("kernels"))?;
-    let modules = modules::closure(&kernel, &modules::WANTED)?;
-    let manifest = Manifest {
-        modules: modules.iter().map(modules::Module::guest_path).collect(),
-        command: job.command.clone(),
-        environment: environment(job),
-    };
-    let init = build_init(&target)?;
-    let image = image::build(&init, &manifest, &modules, &job.files)?;
-    let guest = qemu::Guest {
-        kernel: &kernel.image,
-        initramfs: &image,
-        kvm: machine.kvm,
-        memory_mib: machine.memory,
-        silence: Duration::from_secs(machine.silence),
-        limit: Duration::from_secs(machine.limit),
-    };
-    guest.run(on_line)
+    Bootable::prepare(job)?.run(machine, MOST_PROCESSORS, on_line)
+}
+
+/// A guest with all that its job takes.
+pub(crate) struct Bootable {
+    kernel: PathBuf,
+    initramfs: File,
+}
+
+impl Bootable {
+    /// Fetches, builds and packs what `job` takes. Not to be done for several jobs at once: it runs APT and cargo.
+    pub(crate) fn prepare(job: &Job) -> Result<Self> {
+        let target = workspace::target_directory()?;
+        let kernel = Kernel::fetch(&job.kernel, &target.join("kernels"))?;
+        let modules = modules::closure(&kernel, &modules::WANTED)?;
+        let manifest = Manifest {
+            modules: modules.iter().map(modules::Module::guest_path).collect(),
+            command: job.command.clone(),
+            environment: environment(job),
+        };
+        let init = build_init(&target)?;
+        let initramfs = image::build(&init, &manifest, &modules, &job.files)?;
+        Ok(Self { kernel: kernel.image, initramfs })
+    }
+
+    /// Boots the guest and returns its program's exit code; gives every line of the console to `on_line`.
+    pub(crate) fn run(&self, machine: &Machine, processors: usize, on_line: &mut dyn FnMut(&str)) -> Result<u8> {
+        let guest = qemu::Guest {
+            kernel: &self.kernel,
+            initramfs: &self.initramfs,
+            kvm: machine.kvm,
+            processors,
+            memory_mib: machine.memory,
+            silence: Duration::from_secs(machine.silence),
+            limit: Duration::from_secs(machine.limit),
+        };
+        guest.run(on_line)
+    }
 }
 
 fn environment(job: &Job) -> BTreeMap<String, String> {

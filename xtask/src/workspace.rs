@@ -51,6 +51,8 @@ pub(crate) fn build_static(target: &Path, arguments: &[&str]) -> Result<BTreeMap
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static")
         // Without its debug information a test binary is a tenth of the size, and the VM loads it all.
         .env("CARGO_PROFILE_DEV_DEBUG", "none")
+        // Emulated, what is not optimized takes seconds.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         // They take precedence over the variable for one target, and would change the BPF object too.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

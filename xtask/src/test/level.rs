@@ -1,4 +1,4 @@
-//! What runs at a level, and what it takes.
+//! What runs at a level without a virtual machine, and what it takes.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
@@ -8,42 +8,26 @@ use anyhow::{Context as _, Result};
 
 use super::libtest::Counts;
 use crate::setup::{self, Scope};
-use crate::vm::{self, Job, Machine};
 use crate::{task, workspace};
-
-/// The integration test that also runs in virtual machines.
-const KERNEL_TEST: &str = "kernel";
-const GUEST_TEST: &str = "/bin/kernel-tests";
-const GUEST_CLI: &str = "/bin/netfwd";
 
 pub(super) enum Level {
     /// What needs neither root nor a kernel with BPF.
     Host,
     /// What needs root, in namespaces on the running kernel.
     Running,
-    /// The kernel tests in a virtual machine.
-    Vm(String),
 }
 
 /// How a level ended.
 pub(super) enum Ended {
-    Ran { counts: Counts, success: bool },
+    Ran { counts: Counts, success: bool, note: String },
     Skipped(String),
 }
 
 impl Level {
-    pub(super) fn on_kernel(version: &str) -> Self {
-        match version {
-            "running" => Self::Running,
-            version => Self::Vm(version.to_owned()),
-        }
-    }
-
-    pub(super) fn run(&self, filters: &[String], machine: &Machine) -> Result<Ended> {
+    pub(super) fn run(&self, filters: &[String]) -> Result<Ended> {
         match self {
             Self::Host => on_host(filters),
             Self::Running => on_running_kernel(filters),
-            Self::Vm(version) => in_vm(version, filters, machine),
         }
     }
 }
@@ -53,7 +37,6 @@ impl fmt::Display for Level {
         match self {
             Self::Host => f.write_str("host"),
             Self::Running => write!(f, "kernel {}", running_kernel()),
-            Self::Vm(version) => write!(f, "vm {version}"),
         }
     }
 }
@@ -65,8 +48,10 @@ fn running_kernel() -> String {
 
 fn on_host(filters: &[String]) -> Result<Ended> {
     let (mut counts, success) = cargo_test(&[], &[], filters)?;
-    counts.defer_ignored();
-    Ok(Ended::Ran { counts, success })
+    // The kernel levels run what was ignored here.
+    let deferred = std::mem::take(&mut counts.ignored);
+    let note = if deferred > 0 { format!("{deferred} more at the kernel levels") } else { String::new() };
+    Ok(Ended::Ran { counts, success, note })
 }
 
 fn on_running_kernel(filters: &[String]) -> Result<Ended> {
@@ -78,7 +63,7 @@ fn on_running_kernel(filters: &[String]) -> Result<Ended> {
     }
     let ignored_on_host = ["--ignored", "--test-threads=1"];
     let (counts, success) = cargo_test(&["--lib", "--bins", "--tests"], &ignored_on_host, filters)?;
-    Ok(Ended::Ran { counts, success })
+    Ok(Ended::Ran { counts, success, note: String::new() })
 }
 
 fn cargo_test(targets: &[&str], options: &[&str], filters: &[String]) -> Result<(Counts, bool)> {
@@ -98,38 +83,4 @@ fn count_while_showing(mut command: Command) -> Result<(Counts, bool)> {
         task::say(&line);
     }
     Ok((counts, child.wait()?.success()))
-}
-
-fn in_vm(version: &str, filters: &[String], machine: &Machine) -> Result<Ended> {
-    if let Some(reason) = vm::obstacle() {
-        return Ok(Ended::Skipped(reason));
-    }
-    let job = job(version, filters)?;
-    let mut counts = Counts::default();
-    let ended = vm::execute(&job, machine, &mut |line| {
-        counts.add_line(line);
-        task::say(line);
-    });
-    match ended {
-        Ok(code) => Ok(Ended::Ran { counts, success: code == 0 }),
-        Err(error) if error.is::<vm::UnavailableError>() => Ok(Ended::Skipped(format!("{error:#}"))),
-        Err(error) => Err(error),
-    }
-}
-
-/// The kernel tests, to be run in a virtual machine.
-pub(crate) fn job(version: &str, filters: &[String]) -> Result<Job> {
-    let target = workspace::target_directory()?;
-    let arguments = ["test", "--no-run", "--package", "netfwd", "--test", KERNEL_TEST];
-    let mut built = workspace::build_static(&target, &arguments)?;
-    let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo built no binary {name}"));
-    let files = vec![(take(KERNEL_TEST)?, GUEST_TEST.to_owned()), (take("netfwd")?, GUEST_CLI.to_owned())];
-    let environment = [("NETFWD", GUEST_CLI), ("NETFWD_KERNEL_TESTS", "1"), ("RUST_BACKTRACE", "1")];
-    let options = [GUEST_TEST, "--include-ignored", "--test-threads=1"].map(str::to_owned);
-    Ok(Job {
-        kernel: version.to_owned(),
-        files,
-        environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        command: options.into_iter().chain(filters.iter().cloned()).collect(),
-    })
 }

@@ -7,8 +7,7 @@ pub(super) struct Counts {
     pub(super) passed: u32,
     pub(super) failed: u32,
     pub(super) ignored: u32,
-    /// Ignored here because they run at another level.
-    pub(super) deferred: u32,
+    pub(super) filtered_out: u32,
 }
 
 impl Counts {
@@ -18,11 +17,6 @@ impl Counts {
             *self += counts;
         }
     }
-
-    /// Says that another level runs what was ignored.
-    pub(super) fn defer_ignored(&mut self) {
-        self.deferred += std::mem::take(&mut self.ignored);
-    }
 }
 
 impl AddAssign for Counts {
@@ -30,7 +24,7 @@ impl AddAssign for Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
-        self.deferred += other.deferred;
+        self.filtered_out += other.filtered_out;
     }
 }
 
@@ -43,7 +37,7 @@ fn parse(line: &str) -> Option<Counts> {
         field.parse().ok()
     };
     let (passed, failed, ignored) = (count("passed")?, count("failed")?, count("ignored")?);
-    Some(Counts { passed, failed, ignored, deferred: 0 })
+    Some(Counts { passed, failed, ignored, filtered_out: count("filtered out")? })
 }
 
 #[cfg(test)]
@@ -63,6 +57,6 @@ mod tests {
         for line in output {
             counts.add_line(line);
         }
-        assert_eq!(counts, Counts { passed: 14, failed: 2, ignored: 1, deferred: 0 });
+        assert_eq!(counts, Counts { passed: 14, failed: 2, ignored: 1, filtered_out: 7 });
     }
 }

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::task;
 use crate::workspace;
 
-/// Why there is no kernel to boot; tests turn it into a skip.
+/// Why there is nothing to boot; tests turn it into a skip.
 #[derive(Debug)]
-pub(crate) struct UnavailableError(String);
+pub(crate) struct UnavailableError(pub(crate) String);
 
 impl std::fmt::Display for UnavailableError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
