@@ -1,9 +1,9 @@
 //! Judges the checksums of a captured frame.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{IpNumber, Ipv4Slice, NetSlice, SlicedPacket};
+use etherparse::{IpNumber, Ipv4Slice, Ipv6Slice, NetSlice, SlicedPacket};
 
 /// The verdict on a frame's checksums.
 ///
@@ -25,7 +25,7 @@ pub enum Checksum {
     Partial,
     /// A UDP datagram without a checksum.
     Absent,
-    /// Not judged: no IPv4, a fragment, another protocol, or not captured whole.
+    /// Not judged: no IP, a fragment, another protocol, or not captured whole.
     Unchecked,
     /// Wrong: what was found and what would be right.
     Bad(String),
@@ -39,73 +39,97 @@ pub(crate) fn judge(frame: &[u8]) -> Checksum {
     };
     match &packet.net {
         Some(NetSlice::Ipv4(packet)) => judge_ipv4(packet),
-        Some(NetSlice::Ipv6(_) | NetSlice::Arp(_)) | None => Checksum::Unchecked,
+        Some(NetSlice::Ipv6(packet)) => judge_ipv6(packet),
+        Some(NetSlice::Arp(_)) | None => Checksum::Unchecked,
     }
 }
 
 fn judge_ipv4(packet: &Ipv4Slice<'_>) -> Checksum {
     let header = packet.header();
+    let segment = Segment {
+        addresses: (header.source_addr().into(), header.destination_addr().into()),
+        protocol: packet.payload_ip_number(),
+        bytes: packet.payload().payload,
+    };
     if sum(header.slice()).ones_complement() != 0 {
-        return Checksum::Bad(describe(packet, "IP header", header.header_checksum()));
+        return Checksum::Bad(segment.describe("IP header", header.header_checksum()));
     }
-    if packet.is_payload_fragmented() {
-        return Checksum::Unchecked;
-    }
-    let segment = packet.payload().payload;
-    match packet.payload_ip_number() {
-        IpNumber::ICMP if sum(segment).ones_complement() == 0 => Checksum::Complete,
-        IpNumber::ICMP => Checksum::Bad(describe(packet, "ICMP", field(segment, 2))),
-        IpNumber::UDP if field(segment, 6) == 0 => Checksum::Absent,
-        IpNumber::UDP => judge_transport(packet, "UDP", field(segment, 6)),
-        IpNumber::TCP => judge_transport(packet, "TCP", field(segment, 16)),
-        _ => Checksum::Unchecked,
-    }
+    if packet.is_payload_fragmented() { Checksum::Unchecked } else { segment.judge() }
 }
 
-fn judge_transport(packet: &Ipv4Slice<'_>, protocol: &str, found: u16) -> Checksum {
-    if pseudo_header(packet).add_slice(packet.payload().payload).ones_complement() == 0 {
-        return Checksum::Complete;
-    }
-    // One's complement has two zeros.
-    if found % u16::MAX == partial(packet) % u16::MAX {
-        return Checksum::Partial;
-    }
-    Checksum::Bad(describe(packet, protocol, found))
-}
-
-fn pseudo_header(packet: &Ipv4Slice<'_>) -> Sum16BitWords {
+fn judge_ipv6(packet: &Ipv6Slice<'_>) -> Checksum {
     let header = packet.header();
-    let length = packet.payload().payload.len() as u32;
-    Sum16BitWords::new()
-        .add_4bytes(header.source())
-        .add_4bytes(header.destination())
-        .add_2bytes([0, packet.payload_ip_number().0])
-        .add_4bytes(length.to_be_bytes())
+    let segment = Segment {
+        addresses: (header.source_addr().into(), header.destination_addr().into()),
+        protocol: packet.payload().ip_number,
+        bytes: packet.payload().payload,
+    };
+    if packet.is_payload_fragmented() { Checksum::Unchecked } else { segment.judge() }
 }
 
-/// The partial checksum that is right for the packet's addresses.
-fn partial(packet: &Ipv4Slice<'_>) -> u16 {
-    u16::from_be_bytes((!pseudo_header(packet).ones_complement()).to_ne_bytes())
+/// What follows the IP headers of a whole packet.
+pub(crate) struct Segment<'a> {
+    pub(crate) addresses: (IpAddr, IpAddr),
+    pub(crate) protocol: IpNumber,
+    pub(crate) bytes: &'a [u8],
 }
 
-fn sum(bytes: &[u8]) -> Sum16BitWords {
+impl Segment<'_> {
+    pub(crate) fn judge(&self) -> Checksum {
+        match self.protocol {
+            IpNumber::ICMP if sum(self.bytes).ones_complement() == 0 => Checksum::Complete,
+            IpNumber::ICMP => Checksum::Bad(self.describe("ICMP", self.field(2))),
+            IpNumber::IPV6_ICMP => self.judge_transport("ICMPv6", self.field(2)),
+            IpNumber::UDP if self.field(6) == 0 => Checksum::Absent,
+            IpNumber::UDP => self.judge_transport("UDP", self.field(6)),
+            IpNumber::TCP => self.judge_transport("TCP", self.field(16)),
+            _ => Checksum::Unchecked,
+        }
+    }
+
+    fn judge_transport(&self, protocol: &str, found: u16) -> Checksum {
+        if self.pseudo_header().add_slice(self.bytes).ones_complement() == 0 {
+            return Checksum::Complete;
+        }
+        // One's complement has two zeros.
+        if found % u16::MAX == self.partial() % u16::MAX {
+            return Checksum::Partial;
+        }
+        Checksum::Bad(self.describe(protocol, found))
+    }
+
+    fn pseudo_header(&self) -> Sum16BitWords {
+        let add = |mut sum: Sum16BitWords, address: IpAddr| match address {
+            IpAddr::V4(address) => sum.add_4bytes(address.octets()),
+            IpAddr::V6(address) => sum.add_16bytes(address.octets()),
+        };
+        let sum = add(add(Sum16BitWords::new(), self.addresses.0), self.addresses.1);
+        let length = self.bytes.len() as u32;
+        sum.add_2bytes([0, self.protocol.0]).add_4bytes(length.to_be_bytes())
+    }
+
+    /// The partial checksum that is right for the packet's addresses.
+    fn partial(&self) -> u16 {
+        u16::from_be_bytes((!self.pseudo_header().ones_complement()).to_ne_bytes())
+    }
+
+    fn field(&self, offset: usize) -> u16 {
+        let bytes = self.bytes.get(offset..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes))
+    }
+
+    fn describe(&self, which: &str, found: u16) -> String {
+        let (from, to) = self.addresses;
+        let (length, partial) = (self.bytes.len(), self.partial());
+        format!(
+            "{which} checksum {found:#06x} of {from} > {to}, {length} bytes after IP \
+             (a partial one were {partial:#06x})"
+        )
+    }
+}
+
+pub(crate) fn sum(bytes: &[u8]) -> Sum16BitWords {
     Sum16BitWords::new().add_slice(bytes)
-}
-
-fn field(segment: &[u8], offset: usize) -> u16 {
-    let bytes = segment.get(offset..).and_then(|rest| rest.first_chunk());
-    bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes))
-}
-
-fn describe(packet: &Ipv4Slice<'_>, which: &str, found: u16) -> String {
-    let header = packet.header();
-    let (from, to): (Ipv4Addr, Ipv4Addr) = (header.source_addr(), header.destination_addr());
-    format!(
-        "{which} checksum {found:#06x} of {from} > {to}, identification {}, {} bytes (a partial one were {:#06x})",
-        header.identification(),
-        header.total_len(),
-        partial(packet),
-    )
 }
 
 #[cfg(test)]
@@ -135,7 +159,8 @@ mod tests {
     }
 
     fn with_partial_checksum(mut frame: Vec<u8>) -> Vec<u8> {
-        let partial = partial(&Ipv4Slice::from_slice(&frame[IP..]).unwrap());
+        let addresses = (IpAddr::from([172, 17, 0, 2]), IpAddr::from([192, 168, 137, 1]));
+        let partial = Segment { addresses, protocol: IpNumber::TCP, bytes: &frame[TRANSPORT..] }.partial();
         frame[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&partial.to_be_bytes());
         frame
     }
@@ -204,5 +229,16 @@ mod tests {
         let checksum = sum(&frame[IP..TRANSPORT]).ones_complement().to_ne_bytes();
         frame[IP + 10..IP + 12].copy_from_slice(&checksum);
         assert_eq!(judge(&frame), Checksum::Unchecked);
+    }
+
+    #[test]
+    fn ipv6_is_judged_as_ipv4_is() {
+        let mut frame = Vec::new();
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv6([0xfd; 16], [0x20; 16], 64);
+        builder.icmpv6_echo_request(1, 2).write(&mut frame, b"data!").unwrap();
+        assert_eq!(judge(&frame), Checksum::Complete);
+        frame[IP + 8] ^= 1;
+        let Checksum::Bad(text) = judge(&frame) else { panic!("not found") };
+        assert!(text.starts_with("ICMPv6 checksum 0x"), "{text}");
     }
 }

@@ -24,6 +24,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Lab {
     // The host goes last: a veth goes with whichever end goes first.
     clients: Vec<Netns>,
+    routers: Vec<Option<Netns>>,
     containers: Vec<Netns>,
     host: Netns,
     pin_dir: PathBuf,
@@ -42,9 +43,13 @@ impl Lab {
             (1..=count).map(|number| add(&format!("{role}{number}"))).collect()
         };
         let containers = topology.bridges.iter().map(|bridge| bridge.containers.len()).sum();
+        let routers = (1..).zip(&topology.uplinks).map(|(number, uplink): (u32, _)| {
+            uplink.router.as_ref().map(|_| add(&format!("router{number}"))).transpose()
+        });
         let lab = Self {
             host: add("host")?,
             clients: numbered("client", topology.uplinks.len())?,
+            routers: routers.collect::<Result<_>>()?,
             containers: numbered("c", containers)?,
             pin_dir: Path::new(BPF_FILES).join(name.replace("netfwd", "netfwd-lab")),
             netfwd: env::var_os(NETFWD).unwrap_or_else(|| "netfwd".into()).into(),
@@ -78,6 +83,12 @@ impl Lab {
         &self.clients
     }
 
+    /// The namespace of the router on the first uplink, if there is one.
+    #[must_use]
+    pub fn router(&self) -> Option<&Netns> {
+        self.routers.first()?.as_ref()
+    }
+
     /// The containers' namespaces, bridge by bridge.
     #[must_use]
     pub fn containers(&self) -> &[Netns] {
@@ -86,7 +97,8 @@ impl Lab {
 
     /// All namespaces.
     pub fn namespaces(&self) -> impl Iterator<Item = &Netns> {
-        [&self.host].into_iter().chain(&self.clients).chain(&self.containers)
+        let routers = self.routers.iter().flatten();
+        [&self.host].into_iter().chain(&self.clients).chain(routers).chain(&self.containers)
     }
 
     /// Where netfwd pins its maps in this lab.
@@ -118,23 +130,48 @@ impl Lab {
     }
 
     fn build(&self, topology: &Topology) -> Result<()> {
+        if topology.has_ipv6() {
+            self.namespaces().try_for_each(Netns::enable_ipv6)?;
+        }
         self.host.sysctl("net/ipv4/ip_forward", "0")?;
-        for (uplink, client) in topology.uplinks.iter().zip(&self.clients) {
-            self.host.configure(&uplink.host_commands(client.name()))?;
+        self.build_uplinks(topology)?;
+        self.build_bridges(topology)?;
+        self.host.run(&["ip", "link", "set", "lo", "up"])?;
+        if !topology.checksum_offload {
+            self.complete_checksums()?;
+        }
+        if topology.has_ipv6() { self.wait_for_ipv6(topology) } else { Ok(()) }
+    }
+
+    fn wait_for_ipv6(&self, topology: &Topology) -> Result<()> {
+        let uplinks = topology.uplinks.iter().map(|uplink| uplink.name.as_str());
+        let mut outside = uplinks.chain(topology.bridges.iter().map(|bridge| bridge.name.as_str()));
+        outside.try_for_each(|interface| self.host.wait_for_ipv6(interface))?;
+        let mut inside = self.namespaces().skip(1);
+        inside.try_for_each(|netns| netns.wait_for_ipv6(INSIDE_INTERFACE))
+    }
+
+    fn build_uplinks(&self, topology: &Topology) -> Result<()> {
+        for ((uplink, client), router) in topology.uplinks.iter().zip(&self.clients).zip(&self.routers) {
+            self.host.configure(&uplink.host_commands(router.as_ref().unwrap_or(client).name()))?;
+            if let (Some(netns), Some(router)) = (router, &uplink.router) {
+                netns.configure(&router.commands(client.name()))?;
+                netns.enable_forwarding()?;
+            }
             client.configure(&uplink.client_commands())?;
         }
+        Ok(())
+    }
+
+    fn build_bridges(&self, topology: &Topology) -> Result<()> {
         let mut containers = self.containers.iter().enumerate();
         for bridge in &topology.bridges {
             let members: Vec<_> = containers.by_ref().take(bridge.containers.len()).collect();
             let names = members.iter().map(|(n, netns)| (format!("veth{}", n + 1), netns.name().to_owned()));
             self.host.configure(&bridge.host_commands(&names.collect::<Vec<_>>()))?;
-            for ((_, netns), address) in members.iter().zip(&bridge.containers) {
-                netns.configure(&bridge.container_commands(*address))?;
+            for (number, (_, netns)) in members.iter().enumerate() {
+                netns.configure(&bridge.container_commands(number))?;
             }
-        }
-        self.host.run(&["ip", "link", "set", "lo", "up"])?;
-        if !topology.checksum_offload {
-            self.complete_checksums()?;
         }
         Ok(())
     }

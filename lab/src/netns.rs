@@ -15,9 +15,13 @@ use nix::unistd::Pid;
 
 use crate::interrupt;
 use crate::process::{Output, Process};
+use crate::wire::{hardware_address, link_address};
 
 const DEADLINE: Duration = Duration::from_mins(2);
+const READY: Duration = Duration::from_secs(10);
+/// States of sockets in /proc/net.
 const LISTENING: &str = "0A";
+const UNCONNECTED: &str = "07";
 
 /// A named network namespace. Dropping it kills what runs in it and deletes it.
 #[derive(Debug)]
@@ -104,6 +108,52 @@ impl Netns {
             .with_context(|| format!("cannot set {key} to {value} in {}", self.name))
     }
 
+    /// Forwards packets between interfaces, of both families.
+    pub fn enable_forwarding(&self) -> Result<()> {
+        self.sysctl("net/ipv4/ip_forward", "1")?;
+        self.sysctl("net/ipv6/conf/all/forwarding", "1")
+    }
+
+    /// Turns IPv6 on; addresses can be used at once, and nobody asks for routers.
+    pub(crate) fn enable_ipv6(&self) -> Result<()> {
+        for interfaces in ["all", "default"] {
+            for (name, value) in [("accept_dad", "0"), ("accept_ra", "0"), ("router_solicitations", "0")] {
+                self.sysctl(&format!("net/ipv6/conf/{interfaces}/{name}"), value)?;
+            }
+            self.sysctl(&format!("net/ipv6/conf/{interfaces}/disable_ipv6"), "0")?;
+        }
+        Ok(())
+    }
+
+    /// Waits until an interface takes part in IPv6: it has its own link-local address then.
+    pub(crate) fn wait_for_ipv6(&self, interface: &str) -> Result<()> {
+        let is_ready = || -> Result<bool> {
+            let table = self.enter(|| fs::read_to_string("/proc/thread-self/net/if_inet6"))?;
+            let table = table.context("cannot read the IPv6 addresses")?;
+            Ok(table.lines().any(|line| line.starts_with("fe80") && line.ends_with(&format!(" {interface}"))))
+        };
+        if is_ready()? {
+            return Ok(());
+        }
+        // A new carrier is noticed once a second, or (since Linux 6.8) when somebody asks for it.
+        self.output(&["ethtool", interface])?;
+        let deadline = Instant::now() + READY;
+        while !is_ready()? {
+            interrupt::check()?;
+            if Instant::now() > deadline {
+                bail!("{interface} in {} is not ready for IPv6 after {READY:?}", self.name);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// The hardware address of an Ethernet interface.
+    pub fn hardware_address(&self, interface: &str) -> Result<[u8; 6]> {
+        self.enter(|| hardware_address(&link_address(interface)?))?
+            .with_context(|| format!("cannot find {interface} in {}", self.name))
+    }
+
     /// The ids of the processes in the namespace.
     pub fn pids(&self) -> Result<Vec<u32>> {
         let list = manage(&["pids", &self.name])?;
@@ -112,11 +162,20 @@ impl Netns {
 
     /// Waits until a TCP socket listens on `port`.
     pub fn wait_for_listener(&self, port: u16, timeout: Duration) -> Result<()> {
+        self.wait_for_socket("tcp", LISTENING, port, timeout)
+    }
+
+    /// Waits until a UDP socket has `port`.
+    pub fn wait_for_udp(&self, port: u16, timeout: Duration) -> Result<()> {
+        self.wait_for_socket("udp", UNCONNECTED, port, timeout)
+    }
+
+    fn wait_for_socket(&self, protocol: &str, state: &str, port: u16, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        while !self.listens(port)? {
+        while !self.has_socket(protocol, state, port)? {
             interrupt::check()?;
             if Instant::now() > deadline {
-                bail!("nothing listens on TCP port {port} in {} after {timeout:?}", self.name);
+                bail!("no socket waits on {protocol} port {port} in {} after {timeout:?}", self.name);
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -141,11 +200,11 @@ impl Netns {
         Ok(())
     }
 
-    fn listens(&self, port: u16) -> Result<bool> {
+    fn has_socket(&self, protocol: &str, state: &str, port: u16) -> Result<bool> {
         // /proc/net would be the namespace of the process's first thread.
-        let tables = ["tcp", "tcp6"].map(|table| format!("/proc/thread-self/net/{table}"));
+        let tables = ["", "6"].map(|family| format!("/proc/thread-self/net/{protocol}{family}"));
         let text = self.enter(|| tables.map(|table| fs::read_to_string(table).unwrap_or_default()).concat())?;
-        Ok(has_listener(&text, port))
+        Ok(lists_socket(&text, state, port))
     }
 }
 
@@ -175,12 +234,12 @@ fn manage(arguments: &[&str]) -> Result<String> {
     bail!("`ip netns {}` failed (it takes root): {}", arguments.join(" "), said.trim())
 }
 
-fn has_listener(table: &str, port: u16) -> bool {
+fn lists_socket(table: &str, wanted: &str, port: u16) -> bool {
     let port = format!(":{port:04X}");
     table.lines().any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (local, state) = (fields.next(), fields.nth(1));
-        local.is_some_and(|address| address.ends_with(&port)) && state == Some(LISTENING)
+        local.is_some_and(|address| address.ends_with(&port)) && state == Some(wanted)
     })
 }
 
@@ -194,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_listener_is_told_from_a_connection() {
-        assert!(has_listener(TABLE, 80));
-        assert!(!has_listener(TABLE, 8080));
-        assert!(!has_listener(TABLE, 81));
+        assert!(lists_socket(TABLE, LISTENING, 80));
+        assert!(!lists_socket(TABLE, LISTENING, 8080));
+        assert!(!lists_socket(TABLE, LISTENING, 81));
     }
 
     #[test]

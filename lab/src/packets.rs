@@ -1,7 +1,7 @@
 //! What a capture saw.
 
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::checksum::{Checksum, judge};
 use crate::process::Process;
+use crate::quoted::judge_quoted;
 
 const PRINT: Duration = Duration::from_mins(1);
 
@@ -24,18 +25,18 @@ pub struct Packets {
     lost: u64,
 }
 
-/// An IPv4 packet.
+/// A packet of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
+pub struct Packet<A = Ipv4Addr> {
     /// The source address.
-    pub source: Ipv4Addr,
+    pub source: A,
     /// The destination address.
-    pub destination: Ipv4Addr,
+    pub destination: A,
     /// The number of the protocol above IP.
     pub protocol: u8,
-    /// The time to live.
+    /// The time to live; the hop limit of IPv6.
     pub ttl: u8,
-    /// What follows the IP header.
+    /// What follows the IP header and its extensions.
     pub payload: Vec<u8>,
 }
 
@@ -52,6 +53,9 @@ pub struct Checksums {
     pub unchecked: u64,
     /// Each wrong one, as text.
     pub bad: Vec<String>,
+    /// Each wrong one in a packet that an ICMP error quotes, as text: of the IP header, and of the transport if the
+    /// packet is quoted whole. Of what was sent with a partial checksum, the kernel's own translation makes it wrong.
+    pub quoted: Vec<String>,
 }
 
 impl Packets {
@@ -76,8 +80,22 @@ impl Packets {
     /// The IPv4 packets, all in memory.
     pub fn ipv4(&self) -> Result<Vec<Packet>> {
         let mut packets = Vec::new();
-        self.for_each(|frame, _| packets.extend(parse(frame)))?;
+        self.for_each(|frame, _| packets.extend(parse_ipv4(frame)))?;
         Ok(packets)
+    }
+
+    /// The IPv6 packets, all in memory.
+    pub fn ipv6(&self) -> Result<Vec<Packet<Ipv6Addr>>> {
+        let mut packets = Vec::new();
+        self.for_each(|frame, _| packets.extend(parse_ipv6(frame)))?;
+        Ok(packets)
+    }
+
+    /// The frames as captured, all in memory.
+    pub fn frames(&self) -> Result<Vec<Vec<u8>>> {
+        let mut frames = Vec::new();
+        self.for_each(|frame, _| frames.push(frame.to_vec()))?;
+        Ok(frames)
     }
 
     /// The verdicts on all checksums; [`Checksum`] tells how an honest one is possible on a veth.
@@ -88,6 +106,7 @@ impl Packets {
             number += 1;
             let checksum = if whole { judge(frame) } else { Checksum::Unchecked };
             checksums.count(number, checksum);
+            checksums.quoted.extend(judge_quoted(frame).map(|text| format!("quoted in packet {number}: {text}")));
         })?;
         Ok(checksums)
     }
@@ -120,7 +139,7 @@ impl Checksums {
     }
 }
 
-fn parse(frame: &[u8]) -> Option<Packet> {
+fn parse_ipv4(frame: &[u8]) -> Option<Packet> {
     let Ok(SlicedPacket { net: Some(NetSlice::Ipv4(packet)), .. }) = SlicedPacket::from_ethernet(frame) else {
         return None;
     };
@@ -131,5 +150,19 @@ fn parse(frame: &[u8]) -> Option<Packet> {
         protocol: header.protocol().0,
         ttl: header.ttl(),
         payload: packet.payload().payload.to_vec(),
+    })
+}
+
+fn parse_ipv6(frame: &[u8]) -> Option<Packet<Ipv6Addr>> {
+    let Ok(SlicedPacket { net: Some(NetSlice::Ipv6(packet)), .. }) = SlicedPacket::from_ethernet(frame) else {
+        return None;
+    };
+    let (header, payload) = (packet.header(), packet.payload());
+    Some(Packet {
+        source: header.source_addr(),
+        destination: header.destination_addr(),
+        protocol: payload.ip_number.0,
+        ttl: header.hop_limit(),
+        payload: payload.payload.to_vec(),
     })
 }

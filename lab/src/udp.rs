@@ -1,7 +1,7 @@
 //! A UDP server that sends back what it gets, and a client.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -23,10 +23,15 @@ pub struct UdpEcho {
 }
 
 impl UdpEcho {
-    /// Serves on `port`.
+    /// Serves on `port` of every IPv4 address.
     pub fn start(netns: &Netns, port: u16) -> Result<Self> {
-        let socket = netns.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))?;
-        let socket = socket.with_context(|| format!("cannot take UDP port {port} in {}", netns.name()))?;
+        Self::start_at(netns, (Ipv4Addr::UNSPECIFIED, port).into())
+    }
+
+    /// Serves at `address`.
+    pub fn start_at(netns: &Netns, address: SocketAddr) -> Result<Self> {
+        let socket = netns.enter(|| UdpSocket::bind(address))?;
+        let socket = socket.with_context(|| format!("cannot take UDP {address} in {}", netns.name()))?;
         socket.set_read_timeout(Some(TICK)).context("cannot set a socket's timeout")?;
         let (peers, end) = (Arc::default(), Arc::default());
         let thread = thread::spawn({
@@ -61,6 +66,11 @@ fn serve(socket: &UdpSocket, peers: &Mutex<Vec<SocketAddr>>, end: &AtomicBool) {
     }
 }
 
+/// The address that stands for all of the same family.
+pub(crate) fn unspecified(address: IpAddr) -> IpAddr {
+    if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
+}
+
 /// Sends `question` from a new socket to `target`: the answer and its sender, or `None` if none came in time.
 pub fn udp_ask(
     netns: &Netns,
@@ -69,7 +79,7 @@ pub fn udp_ask(
     timeout: Duration,
 ) -> Result<Option<(Vec<u8>, SocketAddr)>> {
     let ask = || -> io::Result<_> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let socket = UdpSocket::bind((unspecified(target.ip()), 0))?;
         socket.set_read_timeout(Some(timeout))?;
         socket.send_to(question, target)?;
         let mut buffer = vec![0; LARGEST];

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use lab::{Bridge, Capture, Iperf, IperfServer, Lab, Topology, UdpEcho, Uplink, WebServer, curl, ping, udp_ask};
+use lab::{
+    Bridge, Capture, Iperf, IperfServer, Lab, StunServer, TcpEcho, Topology, UdpEcho, Uplink, WebServer, Wire, curl,
+    fragments, ping, stun, tcp_ask, udp_ask,
+};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -108,11 +111,13 @@ fn names_and_addresses_are_free() {
             name: "eth7".to_owned(),
             address: "10.1.2.3/24".parse().unwrap(),
             clients: vec![Ipv4Addr::new(10, 1, 2, 9)],
+            ..Uplink::default()
         }],
         bridges: vec![Bridge {
             name: "br-lab".to_owned(),
             address: "10.88.0.1/24".parse().unwrap(),
             containers: vec![Ipv4Addr::new(10, 88, 0, 7)],
+            ..Bridge::default()
         }],
         checksum_offload: true,
     };
@@ -140,6 +145,104 @@ fn a_transfer_each_way_has_no_bad_checksum() {
     }
     drop(server);
     assert_eq!(capture.stop().unwrap().bad_checksums().unwrap(), Vec::<String>::new());
+}
+
+/// Lets the kernel translate IPv6 from inside, and UDP ports from outside.
+fn translate_ipv6(lab: &Lab) {
+    lab.host().enable_forwarding().unwrap();
+    let rules = "table ip6 nat {
+            chain out { type nat hook postrouting priority 100; ip6 saddr fd00:17::/64 oifname ens33 masquerade; }
+            chain in { type nat hook prerouting priority -100; udp dport 5300 dnat to [fd00:17::3]:53; }
+        }";
+    lab.host().run(&["nft", rules]).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn ipv6_is_off_unless_it_is_asked_for() {
+    let v4 = Lab::new(&Topology::default()).unwrap();
+    let all = Capture::start(v4.client(), "eth0", "ip6").unwrap();
+    assert!(ping(v4.client(), host(&Topology::default()), 2, 0.01).unwrap().complete());
+    assert_eq!(all.stop().unwrap().lines().unwrap(), Vec::<String>::new());
+
+    let topology = Topology::dual_stack();
+    let lab = Lab::new(&topology).unwrap();
+    let client: IpAddr = topology.uplinks[0].ipv6.as_ref().unwrap().others[0].into();
+    assert!(ping(lab.client(), "2001:db8:137::104".parse().unwrap(), 5, 0.002).unwrap().complete());
+    assert!(ping(&lab.containers()[0], "fd00:17::3".parse().unwrap(), 5, 0.002).unwrap().complete());
+    assert_eq!(ping(&lab.containers()[0], client, 1, 1.0).unwrap().received, 0, "without translation");
+
+    translate_ipv6(&lab);
+    let wire = Capture::start(lab.client(), "eth0", "ip6").unwrap();
+    assert!(ping(&lab.containers()[0], client, 5, 0.002).unwrap().complete());
+    let server = TcpEcho::start(lab.client(), (Ipv6Addr::UNSPECIFIED, 443).into()).unwrap();
+    assert_eq!(tcp_ask(&lab.containers()[0], (client, 443).into(), b"hello", SOON).unwrap().unwrap(), b"hello");
+    assert_eq!(server.peers()[0].ip(), "2001:db8:137::104".parse::<IpAddr>().unwrap());
+    let echo = UdpEcho::start_at(&lab.containers()[1], (Ipv6Addr::UNSPECIFIED, 53).into()).unwrap();
+    let target = "[2001:db8:137::104]:5300".parse().unwrap();
+    assert_eq!(udp_ask(lab.client(), target, b"hello", SOON).unwrap().unwrap(), (b"hello".to_vec(), target));
+    assert_eq!(echo.peers()[0].ip(), client);
+    let wire = wire.stop().unwrap();
+    let packets = wire.ipv6().unwrap();
+    assert!(packets.iter().any(|packet| packet.protocol == 58 && packet.payload[0] == 128), "{packets:?}");
+    let checksums = wire.checksums().unwrap();
+    assert!(checksums.bad.is_empty() && checksums.complete >= 10 && checksums.partial >= 4, "{checksums:?}");
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_router_between_host_and_client_forwards_and_counts_hops() {
+    let topology = Topology::dual_stack().with_router();
+    let lab = Lab::new(&topology).unwrap();
+    for client in topology.uplinks[0].clients() {
+        assert!(ping(lab.host(), client, 3, 0.002).unwrap().complete(), "{client}");
+        let trace = lab.host().run(&["traceroute", "-n", "-q1", "-w1", "-I", &client.to_string()]).unwrap().stdout;
+        assert_eq!(trace.lines().count(), 3, "{trace}");
+    }
+    assert!(lab.router().is_some());
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn frames_are_sent_and_received_as_they_are() {
+    let topology = Topology::dual_stack();
+    let lab = Lab::new(&topology).unwrap();
+    let wire = Wire::open(lab.client(), "eth0", (lab.host(), "ens33")).unwrap();
+    let addresses: [(IpAddr, IpAddr); 2] = [
+        (client(&topology), host(&topology)),
+        ("2001:db8:137::1".parse().unwrap(), "2001:db8:137::104".parse().unwrap()),
+    ];
+    for (client, host) in addresses {
+        let echo = UdpEcho::start_at(lab.host(), (host, 53).into()).unwrap();
+        let frame = wire.udp((client, 5353), (host, 53), &[7; 3000]).unwrap();
+        // In reverse order, as they may come.
+        for fragment in fragments(&frame, 1024, 77).unwrap().iter().rev() {
+            wire.send(fragment).unwrap();
+        }
+        let echoed = wire.receive(SOON, |frame| Some(frame.len()).filter(|_| frame.ends_with(&[7; 500]))).unwrap();
+        assert!(echoed.is_some());
+        assert_eq!(echo.peers(), [(client, 5353).into()]);
+    }
+    let payload = [0, 0, 0x08, 0];
+    wire.send(&wire.packet(client(&topology), host(&topology), 47, &payload).unwrap()).unwrap();
+    // Protocol unreachable quotes it.
+    let answer = wire.receive(SOON, |frame| frame.ends_with(&payload).then(|| (frame[34], frame[35]))).unwrap();
+    assert_eq!(answer, Some((3, 2)));
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_stun_client_sees_what_kind_of_nat_the_kernel_is() {
+    let mut topology = Topology::default();
+    topology.uplinks[0].clients.push(Ipv4Addr::new(192, 168, 137, 2));
+    let lab = Lab::new(&topology).unwrap();
+    translate(&lab, &topology, "tcp", 8080, 80);
+    let [first, second] = [0, 1].map(|number| topology.uplinks[0].clients[number].into());
+    let _server = StunServer::start(lab.client(), first, second).unwrap();
+    assert_eq!(stun(lab.client(), first).unwrap().summary, "Open");
+    // It keeps the port where it can, and lets only those in that were asked.
+    let report = stun(&lab.containers()[0], first).unwrap();
+    assert!(report.summary.starts_with("Independent Mapping, Port Dependent Filter"), "{report:?}");
 }
 
 #[test]

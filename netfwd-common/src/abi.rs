@@ -6,61 +6,74 @@
 mod address;
 mod connection;
 mod counter;
+mod datagram;
+mod interface;
 mod lookup;
 pub mod names;
+mod ports;
 mod reason;
 mod rule;
 mod settings;
+mod socket;
 mod tuple;
-mod uplink;
 
 pub use address::{Address, V4, V6};
 pub use connection::{Connection, Direction, LiveConnection, Slot};
 pub use counter::{Counter, FlowEvent, RuleCounter};
+pub use datagram::{Datagram, DatagramKey, Fate, MAX_HELD};
+pub use interface::{Filtering, Interface, MAX_INTERFACES, Role};
 pub use lookup::{MappingKey, SubnetKey};
+pub use ports::{PortChoice, PortRange};
 pub use reason::{COUNTERS_PER_HOOK, Reason, counter_index};
 pub use rule::{Mapping, Masquerade, Rule};
 pub use settings::{Settings, Timeouts};
+pub use socket::SocketPeer;
 pub use tuple::{Endpoint, Protocol, Side, Tuple};
-pub use uplink::{MAX_UPLINKS, Uplink};
 
 /// The layout of everything in this module. It changes whenever a type, a map or a meaning changes, and is part of
 /// the pinned state: user space refuses maps of another version instead of misreading them.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Marks map types as plain old data for aya, next to the proof that they have no padding.
 ///
-/// Each line gives the size in bytes that the kernel and user space agree on: the sum of the fields' sizes.
+/// Each line gives the size in bytes that the kernel and user space agree on: the sum of the fields' sizes. What is
+/// generic over the address's width has one for each of the two.
 macro_rules! plain_old_data {
-    ($($type:ty: $size:literal),* $(,)?) => {
+    ($($name:ident: $size:literal),* $(,)?; $($generic:ident: $v4:literal, $v6:literal);* $(;)?) => {
         $(
-            const _: () = assert!(size_of::<$type>() == $size);
+            const _: () = assert!(size_of::<$name>() == $size);
             #[cfg(feature = "user")]
             #[expect(unsafe_code, reason = "aya asks for this mark; nothing else here is unsafe")]
             // SAFETY: repr(C), integers and byte arrays only, and no padding: its size is the sum of its fields'.
-            unsafe impl aya::Pod for $type {}
+            unsafe impl aya::Pod for $name {}
+        )*
+        $(
+            const _: () = assert!(size_of::<$generic<V4>>() == $v4 && size_of::<$generic<V6>>() == $v6);
+            #[cfg(feature = "user")]
+            #[expect(unsafe_code, reason = "aya asks for this mark; nothing else here is unsafe")]
+            // SAFETY: as above, for both of the types that are addresses.
+            unsafe impl<A: Address> aya::Pod for $generic<A> {}
         )*
     };
 }
 
 plain_old_data! {
-    Connection<V4>: 104,
-    Connection<V6>: 152,
     Counter: 16,
-    MappingKey<V4>: 8,
-    MappingKey<V6>: 20,
-    Mapping<V4>: 20,
-    Mapping<V6>: 32,
-    Masquerade<V4>: 16,
-    Masquerade<V6>: 28,
+    Datagram: 56,
+    Interface: 48,
+    PortChoice: 20,
+    Rule: 8,
     RuleCounter: 40,
-    Settings: 56,
+    Settings: 128,
     Slot: 8,
-    SubnetKey<V4>: 8,
-    SubnetKey<V6>: 20,
-    Tuple<V4>: 16,
-    Tuple<V6>: 40,
-    Uplink: 20,
+    SocketPeer: 32;
+    Connection: 112, 160;
+    DatagramKey: 16, 40;
+    MappingKey: 8, 20;
+    Mapping: 20, 32;
+    Masquerade: 32, 44;
+    SubnetKey: 8, 20;
+    Tuple: 16, 40;
 }
 
 const _: () = assert!(size_of::<LiveConnection<V4>>() == size_of::<Connection<V4>>());

@@ -1,7 +1,35 @@
-//! The Internet checksum, corrected for a change instead of computed anew (RFC 1624, equation 3).
+//! The Internet checksum, computed (RFC 1071) or corrected for a change (RFC 1624, equation 3).
 //!
 //! One's-complement addition is the same in either byte order (RFC 1071 section 2), so bytes are taken as they are
 //! on the wire and the result is written back as it is: nothing is swapped for the host.
+
+/// A sum of 16-bit words, or of their change, for a few hundred of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(u32);
+
+impl Sum {
+    /// Adds bytes that stand at an even offset of the data. An odd last byte is padded with zero.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0 = self.0.wrapping_add(total(bytes));
+    }
+
+    /// Adds the change of bytes at an even offset; both have the same, even length.
+    pub fn replace(&mut self, old: &[u8], new: &[u8]) {
+        self.0 = self.0.wrapping_add(total_change(old, new));
+    }
+
+    /// The checksum of data with this sum.
+    #[must_use]
+    pub fn checksum(self) -> [u8; 2] {
+        (!fold(self.0)).to_be_bytes()
+    }
+
+    /// The checksum of data whose sum has changed by this, from the checksum that it had.
+    #[must_use]
+    pub fn correct(self, checksum: [u8; 2]) -> [u8; 2] {
+        Self(self.0.wrapping_add(u32::from(!u16::from_be_bytes(checksum)))).checksum()
+    }
+}
 
 /// The checksum of data in which the bytes `old` became `new`, from the checksum that it had.
 ///
@@ -13,10 +41,9 @@
 /// ```
 #[must_use]
 pub fn update(checksum: [u8; 2], old: &[u8], new: &[u8]) -> [u8; 2] {
-    let removed = words(old).fold(0_u32, |sum, word| sum.wrapping_add(u32::from(!word)));
-    let added = words(new).fold(0_u32, |sum, word| sum.wrapping_add(u32::from(word)));
-    let before = u32::from(!u16::from_be_bytes(checksum));
-    (!fold(before.wrapping_add(removed).wrapping_add(added))).to_be_bytes()
+    let mut change = Sum::default();
+    change.replace(old, new);
+    change.correct(checksum)
 }
 
 /// The checksum of data, whose own checksum field counts as zero or is included to verify it.
@@ -24,7 +51,20 @@ pub fn update(checksum: [u8; 2], old: &[u8], new: &[u8]) -> [u8; 2] {
 /// An odd last byte is padded with zero.
 #[must_use]
 pub fn full(data: &[u8]) -> [u8; 2] {
-    (!fold(words(data).fold(0, |sum, word| sum.wrapping_add(u32::from(word))))).to_be_bytes()
+    let mut sum = Sum::default();
+    sum.add(data);
+    sum.checksum()
+}
+
+// Never inlined: unrolled, they would need more of a program's small stack than all else does.
+#[inline(never)]
+fn total(bytes: &[u8]) -> u32 {
+    words(bytes).fold(0, |sum, word| sum.wrapping_add(u32::from(word)))
+}
+
+#[inline(never)]
+fn total_change(old: &[u8], new: &[u8]) -> u32 {
+    words(old).zip(words(new)).fold(0, |sum, (old, new)| sum.wrapping_add(u32::from(!old)).wrapping_add(u32::from(new)))
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {

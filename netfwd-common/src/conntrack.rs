@@ -12,9 +12,10 @@
 //!    removes both tuples and frees the slot. That is the packet that wants the tuple, or else [`sweep`].
 
 mod open;
+pub mod shared;
 mod state;
 
-pub use open::{Opening, open};
+pub use open::{Opened, open};
 pub use state::{Phase, State, lifetime};
 
 use crate::{
@@ -26,16 +27,19 @@ use crate::{
 /// A live connection, and where a packet stands in it.
 pub struct Flow<'t, A> {
     connection: &'t LiveConnection<A>,
-    direction: Direction,
+    /// Where its record is.
+    pub slot: Slot,
+    /// Which way the packet goes.
+    pub direction: Direction,
 }
 
-impl<A: Address> Flow<'_, A> {
-    /// The endpoints that the packet is to have on the other side.
+impl<'t, A: Address> Flow<'t, A> {
+    /// The tuple of the other side: inverted, it has the endpoints that the packet is to have there.
     #[must_use]
-    pub fn translation(&self) -> Tuple<A> {
+    pub fn other(&self) -> &'t Tuple<A> {
         match self.direction {
-            Direction::Original => self.connection.reply.inverted(Side::Outside),
-            Direction::Reply => self.connection.original.inverted(Side::Outside),
+            Direction::Original => &self.connection.reply,
+            Direction::Reply => &self.connection.original,
         }
     }
 
@@ -64,32 +68,57 @@ impl<A: Address> Flow<'_, A> {
     }
 }
 
-/// The live connection that a packet belongs to. One that has ended is retired on the way.
+/// The live connection that a packet belongs to. One that has ended is retired on the way, and one that is closed if
+/// the packet `opens` another.
+#[inline(never)]
 pub fn find<'t, A: Address, T: Tables<A>>(
     tables: &'t T,
     tuple: &Tuple<A>,
-    transport: Transport,
+    opens: bool,
     now: u64,
 ) -> Option<Flow<'t, A>> {
     let slot = tables.find(tuple)?;
     let connection = tables.connection(slot.number)?;
     let direction = if connection.original == *tuple { Direction::Original } else { Direction::Reply };
     let state = State(T::load(&connection.state));
-    if state.incarnation() != slot.incarnation {
+    if state.incarnation() != slot.incarnation || !state.has(State::LIVE) {
         return None;
     }
-    if let Some(event) = ending(tables, connection, state, now) {
-        retire_and_free(tables, slot, connection, state, event);
+    let gives_way = opens && direction == Direction::Original && state.is_closed(tuple.protocol);
+    let event = ending(tables, connection, state, now).or(gives_way.then_some(FlowEvent::Expired));
+    if let Some(event) = event {
+        retire_and_free(tables, slot, connection, state, event, now);
         return None;
     }
-    if direction == Direction::Original && transport.opens() && state.is_closed(tuple.protocol) {
-        retire_and_free(tables, slot, connection, state, FlowEvent::Expired);
-        return None;
-    }
-    state.has(State::LIVE).then_some(Flow { connection, direction })
+    Some(Flow { connection, slot, direction })
+}
+
+/// The live connection in a slot, in a direction, if it is still the one that was meant.
+pub fn at<A: Address, T: Tables<A>>(tables: &T, slot: Slot, direction: Direction) -> Option<Flow<'_, A>> {
+    let connection = tables.connection(slot.number)?;
+    let state = State(T::load(&connection.state));
+    let is_meant = state.incarnation() == slot.incarnation && state.has(State::LIVE);
+    is_meant.then_some(Flow { connection, slot, direction })
+}
+
+/// Whether a connection is still the one that was meant, and has not ended.
+pub fn lives<A: Address, T: Tables<A>>(tables: &T, slot: Slot, now: u64) -> bool {
+    let Some(connection) = tables.connection(slot.number) else {
+        return false;
+    };
+    let state = State(T::load(&connection.state));
+    let is_meant = state.incarnation() == slot.incarnation && state.has(State::LIVE);
+    is_meant && ending(tables, connection, state, now).is_none()
+}
+
+/// Whether a record is one that connections share: see [`shared`].
+fn is_shared<A>(original: &Tuple<A>) -> bool {
+    !Side::is_of_packets(original.side)
 }
 
 /// Why a live record has ended, if it has. `None` for one that lives, and for one that is not [`State::LIVE`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the verifier allows eight frames")]
 fn ending<A: Address, T: Tables<A>>(
     tables: &T,
     connection: &LiveConnection<A>,
@@ -101,15 +130,15 @@ fn ending<A: Address, T: Tables<A>>(
     }
     let timeouts = &tables.settings()?.timeouts;
     let is_in_force = tables.is_in_force(connection.rule);
-    let last_seen = T::load(&connection.last_seen);
-    ended(state, connection.original.protocol, is_in_force, last_seen, timeouts, now)
+    ended(&connection.original, state, is_in_force, T::load(&connection.last_seen), timeouts, now)
 }
 
-/// Why a connection has ended, if it has: the one definition, for the kernel part and for listings.
+/// Why a record with this original tuple has ended, if it has: the one definition, for the kernel part and for
+/// listings. A shared record does not expire while it is held.
 #[must_use]
-pub fn ended(
+pub fn ended<A>(
+    original: &Tuple<A>,
     state: State,
-    protocol: u8,
     is_rule_in_force: bool,
     last_seen: u64,
     timeouts: &Timeouts,
@@ -118,9 +147,12 @@ pub fn ended(
     if state.has(State::CONDEMNED) || !is_rule_in_force {
         return Some(FlowEvent::Ended);
     }
+    if state.children() != 0 {
+        return None;
+    }
     // Another CPU may have seen a packet after this one read its clock.
     let idle = now.saturating_sub(last_seen);
-    (idle >= lifetime(protocol, state, timeouts)).then_some(FlowEvent::Expired)
+    (idle >= lifetime(original, state, timeouts)).then_some(FlowEvent::Expired)
 }
 
 /// Ends a record: whoever gets `true` owns its slot.
@@ -130,6 +162,7 @@ fn retire<A: Address, T: Tables<A>>(
     connection: &LiveConnection<A>,
     state: State,
     event: FlowEvent,
+    now: u64,
 ) -> bool {
     let retired = state.0 & !State::LIVE;
     // A failure means that someone else retired it, or that a packet came just now: then it is not ours to end.
@@ -141,7 +174,10 @@ fn retire<A: Address, T: Tables<A>>(
             tables.release(tuple);
         }
     }
-    tables.count_event(event);
+    shared::release(tables, connection.parent, now);
+    if !is_shared(&connection.original) {
+        tables.count_event(event);
+    }
     true
 }
 
@@ -151,13 +187,14 @@ fn retire_and_free<A: Address, T: Tables<A>>(
     connection: &LiveConnection<A>,
     state: State,
     event: FlowEvent,
+    now: u64,
 ) {
-    if retire(tables, slot, connection, state, event) {
+    if retire(tables, slot, connection, state, event, now) {
         tables.give_free_slot(slot.number);
     }
 }
 
-/// Retires the connection in a slot if it has ended. Called for one slot after the other, for ever.
+/// Retires the record in a slot if it has ended. Called for one slot after the other, for ever.
 pub fn sweep<A: Address, T: Tables<A>>(tables: &T, number: u32, now: u64) {
     let Some(connection) = tables.connection(number) else {
         return;
@@ -165,6 +202,6 @@ pub fn sweep<A: Address, T: Tables<A>>(tables: &T, number: u32, now: u64) {
     let state = State(T::load(&connection.state));
     if let Some(event) = ending(tables, connection, state, now) {
         let slot = Slot { number, incarnation: state.incarnation() };
-        retire_and_free(tables, slot, connection, state, event);
+        retire_and_free(tables, slot, connection, state, event, now);
     }
 }

@@ -17,14 +17,21 @@
 )]
 
 pub mod abi;
+pub mod answer;
 pub mod checksum;
 pub mod conntrack;
+pub mod crc32c;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+pub mod mss;
 pub mod nat;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
+pub mod quote;
 pub mod rewrite;
+pub mod scratch;
+pub mod socket;
 pub mod tables;
+pub mod translate;
 pub mod verdict;

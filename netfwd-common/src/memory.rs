@@ -1,5 +1,9 @@
 //! [`Tables`] in memory, for tests on the host: the same decisions without a kernel.
 
+mod held;
+
+pub use held::{Frame, Held};
+
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, HashSet, VecDeque},
@@ -11,8 +15,8 @@ use elsa::FrozenVec;
 
 use crate::{
     abi::{
-        Address, Connection, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade, Protocol, Rule,
-        RuleCounter, Settings, Slot, Tuple,
+        Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, LiveConnection, Mapping,
+        Masquerade, Protocol, Rule, RuleCounter, Settings, Side, Slot, Tuple,
     },
     tables::{Atomics, ReserveError, Tables},
 };
@@ -27,8 +31,14 @@ pub struct MemoryTables<A> {
     pub mappings: HashMap<(Protocol, Endpoint<A>), Mapping<A>>,
     /// By uplink and source address; one entry an address.
     pub masquerades: HashMap<(u32, A), Masquerade<A>>,
-    /// Tuples that a socket of the host receives.
+    /// By uplink and destination address; one entry an address.
+    pub exclusions: HashMap<(u32, A), Rule>,
+    /// The interfaces that lead to addresses.
+    pub routes: HashMap<A, u32>,
+    /// Tuples on the outside that a connected socket of the host receives.
     pub host_sockets: HashSet<Tuple<A>>,
+    /// Endpoints on which a socket of the host receives from everybody.
+    pub host_listeners: HashSet<(Protocol, Endpoint<A>)>,
     /// The host's own addresses.
     pub local: HashSet<A>,
     /// The reservations that fail as if memory were short: the number of each, counted from 0.
@@ -39,6 +49,8 @@ pub struct MemoryTables<A> {
     records: FrozenVec<Box<LiveConnection<A>>>,
     slots: RefCell<Vec<usize>>,
     free: RefCell<VecDeque<u32>>,
+    datagrams: RefCell<HashMap<DatagramKey<A>, usize>>,
+    known: FrozenVec<Box<Datagram>>,
     high_water: Cell<u32>,
     reservations: Cell<u32>,
     rule_counters: RefCell<HashMap<u32, RuleCounter>>,
@@ -52,11 +64,14 @@ impl<A: Address> MemoryTables<A> {
         let records = FrozenVec::new();
         records.push(Box::new(unused()));
         Self {
-            settings: Settings::new(max_flows, 0),
+            settings: Settings::new([max_flows; 2], 0, 0),
             generations: HashMap::new(),
             mappings: HashMap::new(),
             masquerades: HashMap::new(),
+            exclusions: HashMap::new(),
+            routes: HashMap::new(),
             host_sockets: HashSet::new(),
+            host_listeners: HashSet::new(),
             local: HashSet::new(),
             failing_reservations: HashSet::new(),
             seed: Cell::new(0),
@@ -64,6 +79,8 @@ impl<A: Address> MemoryTables<A> {
             records,
             slots: RefCell::new(vec![0; usize::try_from(max_flows).unwrap_or_default()]),
             free: RefCell::default(),
+            datagrams: RefCell::default(),
+            known: FrozenVec::new(),
             high_water: Cell::new(0),
             reservations: Cell::new(0),
             rule_counters: RefCell::default(),
@@ -98,12 +115,13 @@ impl<A: Address> MemoryTables<A> {
 
 fn unused<A: Address>() -> LiveConnection<A> {
     let nobody = Endpoint { address: A::UNSPECIFIED, port: [0, 0] };
-    let tuple = Tuple::new(Protocol::Udp, crate::abi::Side::Inside, nobody, nobody);
+    let tuple = Tuple::new(Protocol::UDP, Side::Inside, nobody, nobody);
     Connection {
         original: tuple,
         reply: tuple,
         rule: Rule::default(),
-        uplink: 0,
+        parent: Slot::NONE,
+        interface: 0,
         pad: 0,
         created: 0,
         last_seen: AtomicU64::new(0),
@@ -156,6 +174,10 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
         self.masquerades.get(&(uplink, source))
     }
 
+    fn exclusion(&self, uplink: u32, destination: A) -> Option<&Rule> {
+        self.exclusions.get(&(uplink, destination))
+    }
+
     fn find(&self, tuple: &Tuple<A>) -> Option<Slot> {
         self.tuples.borrow().get(tuple).copied()
     }
@@ -183,14 +205,16 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
     }
 
     fn write(&self, number: u32, connection: &Connection<A>) -> Option<&LiveConnection<A>> {
-        let Connection { original, reply, rule, uplink, pad, created, last_seen, state, packets, bytes } = *connection;
+        let Connection { original, reply, rule, parent, interface, pad, created, last_seen, state, packets, bytes } =
+            *connection;
         let record = self.records.len();
         *self.slots.borrow_mut().get_mut(usize::try_from(number).ok()?)? = record;
         self.records.push(Box::new(Connection {
             original,
             reply,
             rule,
-            uplink,
+            parent,
+            interface,
             pad,
             created,
             last_seen: last_seen.into(),
@@ -218,11 +242,32 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
     }
 
     fn has_host_socket(&self, incoming: &Tuple<A>) -> bool {
-        self.host_sockets.contains(incoming)
+        let incoming = Tuple::new(incoming.protocol(), Side::Outside, incoming.source, incoming.destination);
+        self.host_sockets.contains(&incoming)
+            || self.host_listeners.contains(&(incoming.protocol(), incoming.destination))
     }
 
     fn is_local(&self, _source: A, destination: A) -> bool {
         self.local.contains(&destination)
+    }
+
+    fn route(&self, _source: A, destination: A) -> Option<u32> {
+        self.routes.get(&destination).copied()
+    }
+
+    fn datagram(&self, key: &DatagramKey<A>) -> Option<&Datagram> {
+        let number = *self.datagrams.borrow().get(key)?;
+        self.known.get(number)
+    }
+
+    fn set_datagram(&self, key: &DatagramKey<A>, datagram: &Datagram, is_replaced: bool) -> bool {
+        let mut datagrams = self.datagrams.borrow_mut();
+        if datagrams.contains_key(key) && !is_replaced {
+            return false;
+        }
+        datagrams.insert(*key, self.known.len());
+        self.known.push(Box::new(*datagram));
+        true
     }
 
     fn random(&self) -> u32 {

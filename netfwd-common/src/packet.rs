@@ -1,5 +1,7 @@
 //! What the NAT may do with a packet's bytes.
 
+use crate::abi::MAX_HELD;
+
 /// A packet, by offsets from its first byte. In the kernel it is a socket buffer; in tests, and wherever bytes are
 /// at hand, a slice.
 pub trait Packet {
@@ -12,8 +14,18 @@ pub trait Packet {
     /// The `N` bytes at an offset; `None` past the end.
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
-    /// Overwrites the bytes at an offset; `None` if that failed.
+    /// Loads the bytes at an offset to their place; `None` past the end.
+    fn load_into<const N: usize>(&self, offset: u32, bytes: &mut [u8; N]) -> Option<()> {
+        *bytes = self.load(offset)?;
+        Some(())
+    }
+
+    /// Overwrites bytes whose change a checksum in the packet makes up for; `None` if that failed.
     fn store<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()>;
+
+    /// Overwrites bytes whose change no checksum makes up for, so that an interface's sum over the whole packet
+    /// (the kernel's `CHECKSUM_COMPLETE`) has to be corrected for it; `None` if that failed.
+    fn store_uncovered<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()>;
 
     /// Corrects the checksum at an offset for bytes that changed from `old` to `new`; `None` if that failed.
     fn update_checksum<const N: usize>(
@@ -23,6 +35,21 @@ pub trait Packet {
         old: [u8; N],
         new: [u8; N],
     ) -> Option<()>;
+
+    /// Cuts the packet's end off or adds bytes to it, so that it has this length; `None` if that failed. What is
+    /// added is to be written. It is no GSO packet any more.
+    fn resize(&mut self, length: u32) -> Option<()>;
+
+    /// Removes bytes between the link-layer header and the IP header; `None` if that failed. If a checksum that the
+    /// interface was to compute began in them, the next [`store_uncovered`](Self::store_uncovered) ends that.
+    fn remove_behind_link_header(&mut self, length: u32) -> Option<()>;
+
+    /// Keeps a copy of it, and gives a ticket for that; `None` if there is no room.
+    fn hold_back(&self) -> Option<u32>;
+
+    /// Lets the copies go for which the first `count` tickets were given, where this packet is. `None` if it is not the
+    /// same any more.
+    fn release_held(&mut self, tickets: &[u32; MAX_HELD], count: u32, is_egress: bool) -> Option<()>;
 }
 
 /// Where the changed bytes are, as seen from a checksum.
@@ -60,6 +87,10 @@ impl Packet for [u8] {
         Some(())
     }
 
+    fn store_uncovered<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()> {
+        self.store(offset, bytes)
+    }
+
     fn update_checksum<const N: usize>(
         &mut self,
         offset: u32,
@@ -77,6 +108,78 @@ impl Packet for [u8] {
         }
         let updated = crate::checksum::update(checksum, &old, &new);
         self.store(offset, if zero_is_none && updated == [0, 0] { [0xff; 2] } else { updated })
+    }
+
+    /// A slice has the length that it has.
+    fn resize(&mut self, _: u32) -> Option<()> {
+        None
+    }
+
+    fn remove_behind_link_header(&mut self, _: u32) -> Option<()> {
+        None
+    }
+
+    /// Bytes alone cannot be kept.
+    fn hold_back(&self) -> Option<u32> {
+        None
+    }
+
+    fn release_held(&mut self, _: &[u32; MAX_HELD], _: u32, _: bool) -> Option<()> {
+        Some(())
+    }
+}
+
+/// With an Ethernet header.
+#[cfg(any(test, feature = "memory"))]
+impl Packet for Vec<u8> {
+    fn length(&self) -> u32 {
+        self.as_slice().length()
+    }
+
+    fn is_vlan_tagged(&self) -> bool {
+        false
+    }
+
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.as_slice().load(offset)
+    }
+
+    fn store<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()> {
+        self.as_mut_slice().store(offset, bytes)
+    }
+
+    fn store_uncovered<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()> {
+        self.as_mut_slice().store_uncovered(offset, bytes)
+    }
+
+    fn update_checksum<const N: usize>(
+        &mut self,
+        offset: u32,
+        covers: Covers,
+        old: [u8; N],
+        new: [u8; N],
+    ) -> Option<()> {
+        self.as_mut_slice().update_checksum(offset, covers, old, new)
+    }
+
+    fn resize(&mut self, length: u32) -> Option<()> {
+        // Nothing may rely on what is added.
+        Self::resize(self, usize::try_from(length).ok()?, 0xa5);
+        Some(())
+    }
+
+    fn remove_behind_link_header(&mut self, length: u32) -> Option<()> {
+        let end = usize::try_from(length).ok()?.checked_add(14)?;
+        (end <= self.len()).then(|| drop(self.drain(14..end)))
+    }
+
+    /// Bytes alone cannot be kept.
+    fn hold_back(&self) -> Option<u32> {
+        None
+    }
+
+    fn release_held(&mut self, _: &[u32; MAX_HELD], _: u32, _: bool) -> Option<()> {
+        Some(())
     }
 }
 

@@ -3,8 +3,8 @@
 use core::{ops::ControlFlow, sync::atomic::AtomicU64};
 
 use crate::abi::{
-    Connection, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade, Protocol, Rule, Settings, Slot,
-    Tuple,
+    Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade,
+    Protocol, Rule, Settings, Slot, Tuple,
 };
 
 /// Why a tuple was not added.
@@ -50,7 +50,11 @@ pub trait Tables<A>: Atomics {
 
     /// Whether a rule is in the life that is meant. Generation 0, that of an array entry never written, is none.
     fn is_in_force(&self, rule: Rule) -> bool {
-        rule.generation != 0 && self.generation(rule.id) == Some(rule.generation)
+        // Not compared as options: the verifier would see the value of what is none.
+        match self.generation(rule.id) {
+            Some(generation) => generation == rule.generation && generation != 0,
+            None => false,
+        }
     }
 
     /// The mapping for a host endpoint, or for its port on any local address if `endpoint` is unspecified.
@@ -58,6 +62,9 @@ pub trait Tables<A>: Atomics {
 
     /// How a source address that leaves through an uplink is masqueraded.
     fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>>;
+
+    /// The rule that excludes a destination of what leaves through an uplink from masquerading.
+    fn exclusion(&self, uplink: u32, destination: A) -> Option<&Rule>;
 
     /// Where a tuple leads.
     fn find(&self, tuple: &Tuple<A>) -> Option<Slot>;
@@ -67,6 +74,15 @@ pub trait Tables<A>: Atomics {
 
     /// Removes a tuple.
     fn release(&self, tuple: &Tuple<A>);
+
+    /// How many slots there are.
+    fn max_records(&self) -> u32
+    where
+        A: Address,
+    {
+        let [v4, v6] = self.settings().map_or([0; 2], |settings| settings.max_flows);
+        if A::FAMILY == 0 { v4 } else { v6 }
+    }
 
     /// The record of a slot.
     fn connection(&self, number: u32) -> Option<&LiveConnection<A>>;
@@ -91,6 +107,15 @@ pub trait Tables<A>: Atomics {
 
     /// Whether an address is one of the host's own.
     fn is_local(&self, source: A, destination: A) -> bool;
+
+    /// The index of the interface that leads to `destination`.
+    fn route(&self, source: A, destination: A) -> Option<u32>;
+
+    /// What is known of a datagram.
+    fn datagram(&self, key: &DatagramKey<A>) -> Option<&Datagram>;
+
+    /// Notes what is known of a datagram; false if there is something already and it is not to be replaced.
+    fn set_datagram(&self, key: &DatagramKey<A>, datagram: &Datagram, is_replaced: bool) -> bool;
 
     /// An unpredictable number.
     fn random(&self) -> u32;

@@ -8,10 +8,14 @@ use crate::abi::Reason;
 pub enum Verdict {
     /// It was rewritten and goes on.
     Translated,
+    /// It was rewritten and leaves by the interface with this index, whose neighbour it is for.
+    Redirected(u32),
     /// It goes on as it is.
     Pass(Reason),
     /// It goes no further.
     Drop(Reason),
+    /// It goes no further, and has become the answer that says so, which leaves by the interface with this index.
+    Answered(Reason, u32),
 }
 
 impl Verdict {
@@ -19,8 +23,8 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Translated => Reason::Translated,
-            Self::Pass(reason) | Self::Drop(reason) => reason,
+            Self::Translated | Self::Redirected(_) => Reason::Translated,
+            Self::Pass(reason) | Self::Drop(reason) | Self::Answered(reason, _) => reason,
         }
     }
 }

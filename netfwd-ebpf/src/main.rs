@@ -5,6 +5,8 @@
 #![expect(internal_features, reason = "the only way to the target's atomic instructions")]
 
 mod atomics;
+mod cgroup;
+mod held;
 mod host;
 mod maps;
 mod reaper;

@@ -1,22 +1,28 @@
 //! The maps, and [`Tables`]: what the NAT may ask of them. Nobody else touches them.
 
+mod host_access;
+
 use core::{ffi::c_void, ops::ControlFlow, ptr, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, Queue, lpm_trie::Key},
+    bindings::{__sk_buff, BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, Queue, lpm_trie::Key},
     helpers::generated::{bpf_get_prandom_u32, bpf_loop},
     macros::btf_map,
 };
 use netfwd_common::{
     abi::{
-        COUNTERS_PER_HOOK, Connection, Counter, Direction, Endpoint, FlowEvent, LiveConnection, MAX_UPLINKS, Mapping,
-        MappingKey, Masquerade, Protocol, Rule, RuleCounter, Settings, Slot, SubnetKey, Tuple, Uplink, V4,
+        COUNTERS_PER_HOOK, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface,
+        LiveConnection, MAX_INTERFACES, Mapping, MappingKey, Masquerade, Protocol, Rule, RuleCounter, Settings, Side,
+        Slot, SubnetKey, Tuple, V4, V6,
     },
+    scratch::Scratch,
     tables::{self, ReserveError},
 };
 
 use crate::{atomics, host};
+
+pub(crate) use host_access::HostAccess;
 
 /// Rules at most; each is a mapping or a masqueraded subnet.
 const MAX_RULES: usize = 16_384;
@@ -24,38 +30,82 @@ const MAX_RULES: usize = 16_384;
 const MAX_PREFIXES: usize = 65_536;
 /// Connections at most, unless user space chooses otherwise when it loads the maps.
 const MAX_FLOWS: usize = 262_144;
+/// Datagrams whose fragments are known or held back, at most.
+const MAX_DATAGRAMS: usize = 8192;
+/// The sides on which packets are met, each with a sheet of its own.
+const HOOKS: usize = 3;
 
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
-static UPLINKS: HashMap<u32, Uplink, { MAX_UPLINKS as usize }> = HashMap::new();
+static INTERFACES: HashMap<u32, Interface, { MAX_INTERFACES as usize }> = HashMap::new();
 #[btf_map]
 static GENERATIONS: Array<u32, MAX_RULES> = Array::new();
 #[btf_map]
 static RULE_COUNTERS: PerCpuArray<RuleCounter, MAX_RULES> = PerCpuArray::new();
 #[btf_map]
-static COUNTERS: PerCpuArray<Counter, { (MAX_UPLINKS * 2 * COUNTERS_PER_HOOK) as usize }> = PerCpuArray::new();
+static COUNTERS: PerCpuArray<Counter, { (MAX_INTERFACES * 2 * COUNTERS_PER_HOOK) as usize }> = PerCpuArray::new();
 #[btf_map]
 static FLOW_EVENTS: PerCpuArray<u64, { FlowEvent::ALL.len() }> = PerCpuArray::new();
 
-#[btf_map]
-static MAPPINGS_V4: LpmTrie<MappingKey<V4>, Mapping<V4>, MAX_PREFIXES> = LpmTrie::new();
-#[btf_map]
-static SUBNETS_V4: LpmTrie<SubnetKey<V4>, Masquerade<V4>, MAX_RULES> = LpmTrie::new();
-#[btf_map]
-static TUPLES_V4: HashMap<Tuple<V4>, Slot, { MAX_FLOWS * 2 }, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
-#[btf_map]
-static CONNECTIONS_V4: Array<LiveConnection<V4>, MAX_FLOWS, { BPF_F_MMAPABLE as usize }> = Array::new();
-#[btf_map]
-static FREE_SLOTS_V4: Queue<u32, MAX_FLOWS> = Queue::new();
-#[btf_map]
-static HIGH_WATER_V4: Array<AtomicU64, 1> = Array::new();
+/// The maps of an address family. Their statics have its name, since that is the maps' name in the object.
+macro_rules! family {
+    ($family:ident, $address:ty, $mappings:ident $subnets:ident $exclusions:ident $tuples:ident $connections:ident
+     $free_slots:ident $high_water:ident $datagrams:ident $scratch:ident) => {
+        #[btf_map]
+        static $mappings: LpmTrie<MappingKey<$address>, Mapping<$address>, MAX_PREFIXES> = LpmTrie::new();
+        #[btf_map]
+        static $subnets: LpmTrie<SubnetKey<$address>, Masquerade<$address>, MAX_RULES> = LpmTrie::new();
+        #[btf_map]
+        static $exclusions: LpmTrie<SubnetKey<$address>, Rule, MAX_RULES> = LpmTrie::new();
+        #[btf_map]
+        static $tuples: HashMap<Tuple<$address>, Slot, { MAX_FLOWS * 2 }, { BPF_F_NO_PREALLOC as usize }> =
+            HashMap::new();
+        #[btf_map]
+        static $connections: Array<LiveConnection<$address>, MAX_FLOWS, { BPF_F_MMAPABLE as usize }> = Array::new();
+        #[btf_map]
+        static $free_slots: Queue<u32, MAX_FLOWS> = Queue::new();
+        #[btf_map]
+        static $high_water: Array<AtomicU64, 1> = Array::new();
+        #[btf_map]
+        static $datagrams: LruHashMap<DatagramKey<$address>, Datagram, MAX_DATAGRAMS> = LruHashMap::new();
+        #[btf_map]
+        static $scratch: PerCpuArray<Scratch<$address>, HOOKS> = PerCpuArray::new();
+
+        mod $family {
+            pub(super) use super::{
+                $connections as CONNECTIONS, $datagrams as DATAGRAMS, $exclusions as EXCLUSIONS,
+                $free_slots as FREE_SLOTS, $high_water as HIGH_WATER, $mappings as MAPPINGS, $subnets as SUBNETS,
+                $tuples as TUPLES,
+            };
+        }
+    };
+}
+
+family!(v4, V4, MAPPINGS_V4 SUBNETS_V4 EXCLUSIONS_V4 TUPLES_V4 CONNECTIONS_V4 FREE_SLOTS_V4 HIGH_WATER_V4
+    DATAGRAMS_V4 SCRATCH_V4);
+family!(v6, V6, MAPPINGS_V6 SUBNETS_V6 EXCLUSIONS_V6 TUPLES_V6 CONNECTIONS_V6 FREE_SLOTS_V6 HIGH_WATER_V6
+    DATAGRAMS_V6 SCRATCH_V6);
+
+/// The sheet of an IPv4 packet's journey at a hook.
+#[inline]
+pub(crate) fn scratch_v4(side: Side) -> Option<&'static mut Scratch<V4>> {
+    // SAFETY: this CPU's own copy, and a hook is not entered again before it is left.
+    SCRATCH_V4.get_ptr_mut(side.number().into()).map(|scratch| unsafe { &mut *scratch })
+}
+
+/// The sheet of an IPv6 packet's journey at a hook.
+#[inline]
+pub(crate) fn scratch_v6(side: Side) -> Option<&'static mut Scratch<V6>> {
+    // SAFETY: this CPU's own copy, and a hook is not entered again before it is left.
+    SCRATCH_V6.get_ptr_mut(side.number().into()).map(|scratch| unsafe { &mut *scratch })
+}
 
 /// What is configured for an interface.
 #[inline]
-pub(crate) fn uplink(ifindex: u32) -> Option<&'static Uplink> {
+pub(crate) fn interface(ifindex: u32) -> Option<&'static Interface> {
     // SAFETY: no program changes it, and user space replaces it as a whole.
-    unsafe { UPLINKS.get(ifindex) }
+    unsafe { INTERFACES.get(ifindex) }
 }
 
 /// Counts a packet under an index of [`netfwd_common::abi::counter_index`].
@@ -72,7 +122,7 @@ fn add(counter: &mut Counter, bytes: u32) {
     counter.bytes = counter.bytes.wrapping_add(u64::from(bytes));
 }
 
-/// The IPv4 tables, as seen by one run of a program.
+/// The tables of both families, as seen by one run of a program.
 pub(crate) struct Tables {
     skb: *mut __sk_buff,
 }
@@ -121,137 +171,179 @@ impl tables::Atomics for Tables {
     }
 }
 
-impl tables::Tables<V4> for Tables {
-    #[inline]
-    fn settings(&self) -> Option<&Settings> {
-        SETTINGS.get(0)
-    }
+/// What is the same for both families but for the maps.
+macro_rules! tables_of_family {
+    ($address:ty, $family:ident) => {
+        impl tables::Tables<$address> for Tables {
+            #[inline]
+            fn settings(&self) -> Option<&Settings> {
+                SETTINGS.get(0)
+            }
 
-    #[inline]
-    fn generation(&self, rule_id: u32) -> Option<u32> {
-        GENERATIONS.get(rule_id).copied()
-    }
+            #[inline]
+            fn generation(&self, rule_id: u32) -> Option<u32> {
+                GENERATIONS.get(rule_id).copied()
+            }
 
-    #[inline]
-    fn mapping(&self, protocol: Protocol, endpoint: Endpoint<V4>) -> Option<&Mapping<V4>> {
-        let key = Key::new(MappingKey::<V4>::BITS, MappingKey::new(protocol, endpoint.address, endpoint.port));
-        MAPPINGS_V4.get(&key)
-    }
+            #[inline]
+            fn mapping(&self, protocol: Protocol, endpoint: Endpoint<$address>) -> Option<&Mapping<$address>> {
+                let key = MappingKey::new(protocol, endpoint.address, endpoint.port);
+                $family::MAPPINGS.get(&Key::new(MappingKey::<$address>::BITS, key))
+            }
 
-    #[inline]
-    fn masquerade(&self, uplink: u32, source: V4) -> Option<&Masquerade<V4>> {
-        SUBNETS_V4.get(&Key::new(SubnetKey::<V4>::BITS, SubnetKey::new(uplink, source)))
-    }
+            #[inline]
+            fn masquerade(&self, uplink: u32, source: $address) -> Option<&Masquerade<$address>> {
+                $family::SUBNETS.get(&Key::new(SubnetKey::<$address>::BITS, SubnetKey::new(uplink, source)))
+            }
 
-    #[inline]
-    fn find(&self, tuple: &Tuple<V4>) -> Option<Slot> {
-        // SAFETY: copied at once; a slot that is given to another connection in between is told by its incarnation.
-        unsafe { TUPLES_V4.get(tuple) }.copied()
-    }
+            #[inline]
+            fn exclusion(&self, uplink: u32, destination: $address) -> Option<&Rule> {
+                $family::EXCLUSIONS.get(&Key::new(SubnetKey::<$address>::BITS, SubnetKey::new(uplink, destination)))
+            }
 
-    #[inline]
-    fn reserve(&self, tuple: &Tuple<V4>, slot: Slot) -> Result<(), ReserveError> {
-        const EEXIST: i32 = -17;
-        TUPLES_V4.insert(tuple, slot, u64::from(BPF_NOEXIST)).map_err(|error| match error {
-            EEXIST => ReserveError::Exists,
-            _ => ReserveError::Full,
-        })
-    }
+            #[inline]
+            fn find(&self, tuple: &Tuple<$address>) -> Option<Slot> {
+                // SAFETY: copied at once; a slot that is given to another record in between is told by its incarnation.
+                unsafe { $family::TUPLES.get(tuple) }.copied()
+            }
 
-    #[inline]
-    fn release(&self, tuple: &Tuple<V4>) {
-        // Nobody else removes it; if it is gone all the same, that is what was wanted.
-        let _: Result<(), i32> = TUPLES_V4.remove(tuple);
-    }
+            #[inline]
+            fn reserve(&self, tuple: &Tuple<$address>, slot: Slot) -> Result<(), ReserveError> {
+                const EEXIST: i32 = -17;
+                $family::TUPLES.insert(tuple, slot, u64::from(BPF_NOEXIST)).map_err(|error| match error {
+                    EEXIST => ReserveError::Exists,
+                    _ => ReserveError::Full,
+                })
+            }
 
-    #[inline]
-    fn connection(&self, number: u32) -> Option<&LiveConnection<V4>> {
-        CONNECTIONS_V4.get(number)
-    }
+            #[inline]
+            fn release(&self, tuple: &Tuple<$address>) {
+                // Nobody else removes it; if it is gone all the same, that is what was wanted.
+                let _: Result<(), i32> = $family::TUPLES.remove(tuple);
+            }
 
-    #[inline]
-    fn write(&self, number: u32, connection: &Connection<V4>) -> Option<&LiveConnection<V4>> {
-        let record = CONNECTIONS_V4.get_ptr_mut(number)?;
-        // SAFETY: the same layout, and the caller owns the slot: nobody reads a record that is not live.
-        unsafe { record.cast::<Connection<V4>>().write(*connection) };
-        // SAFETY: a map's value, valid while the program runs.
-        Some(unsafe { &*record })
-    }
+            #[inline]
+            fn connection(&self, number: u32) -> Option<&LiveConnection<$address>> {
+                $family::CONNECTIONS.get(number)
+            }
 
-    #[inline]
-    fn take_free_slot(&self) -> Option<u32> {
-        FREE_SLOTS_V4.pop().ok().flatten()
-    }
+            #[inline]
+            fn write(&self, number: u32, connection: &Connection<$address>) -> Option<&LiveConnection<$address>> {
+                let record = $family::CONNECTIONS.get_ptr_mut(number)?;
+                // SAFETY: the same layout, and the caller owns the slot: nobody reads a record that is not live.
+                unsafe { ptr::copy_nonoverlapping(connection, record.cast::<Connection<$address>>(), 1) };
+                // SAFETY: a map's value, valid while the program runs.
+                Some(unsafe { &*record })
+            }
 
-    #[inline]
-    fn give_free_slot(&self, number: u32) {
-        // It has room for every slot there is.
-        let _: Result<(), i32> = FREE_SLOTS_V4.push(number, 0);
-    }
+            #[inline]
+            fn take_free_slot(&self) -> Option<u32> {
+                $family::FREE_SLOTS.pop().ok().flatten()
+            }
 
-    #[inline]
-    fn high_water(&self) -> u32 {
-        HIGH_WATER_V4.get(0).map_or(u32::MAX, |mark| atomics::load(mark) as u32)
-    }
+            #[inline]
+            fn give_free_slot(&self, number: u32) {
+                // It has room for every slot there is.
+                let _: Result<(), i32> = $family::FREE_SLOTS.push(number, 0);
+            }
 
-    #[inline]
-    fn raise_high_water(&self) -> u32 {
-        HIGH_WATER_V4.get(0).map_or(u32::MAX, |mark| atomics::fetch_add(mark, 1) as u32)
-    }
+            #[inline]
+            fn high_water(&self) -> u32 {
+                $family::HIGH_WATER.get(0).map_or(u32::MAX, |mark| atomics::load(mark) as u32)
+            }
 
-    #[inline]
-    fn has_host_socket(&self, incoming: &Tuple<V4>) -> bool {
-        host::has_socket(self.skb, incoming)
-    }
+            #[inline]
+            fn raise_high_water(&self) -> u32 {
+                $family::HIGH_WATER.get(0).map_or(u32::MAX, |mark| atomics::fetch_add(mark, 1) as u32)
+            }
 
-    #[inline]
-    fn is_local(&self, source: V4, destination: V4) -> bool {
-        host::is_local(self.skb, source, destination)
-    }
+            #[inline]
+            fn has_host_socket(&self, incoming: &Tuple<$address>) -> bool {
+                host::$family::has_socket(self.skb, incoming)
+            }
 
-    #[inline]
-    fn random(&self) -> u32 {
-        // SAFETY: the helper has no arguments.
-        unsafe { bpf_get_prandom_u32() }
-    }
+            #[inline]
+            fn is_local(&self, source: $address, destination: $address) -> bool {
+                host::$family::is_local(self.skb, source, destination)
+            }
 
-    #[inline]
-    fn repeat<F: FnMut(u32) -> ControlFlow<()>>(&self, limit: u32, step: F) {
-        repeat(limit, step);
-    }
+            #[inline]
+            fn route(&self, source: $address, destination: $address) -> Option<u32> {
+                host::$family::route(self.skb, source, destination)
+            }
 
-    #[inline]
-    fn count_packet(&self, rule: Rule, direction: Direction, bytes: u32) {
-        let Some(counter) = RULE_COUNTERS.get_ptr_mut(rule.id) else {
-            return;
-        };
+            #[inline]
+            fn datagram(&self, key: &DatagramKey<$address>) -> Option<&Datagram> {
+                // SAFETY: what another CPU writes at the same time is one fragment's journey at worst.
+                unsafe { $family::DATAGRAMS.get(key) }
+            }
+
+            #[inline]
+            fn set_datagram(&self, key: &DatagramKey<$address>, datagram: &Datagram, is_replaced: bool) -> bool {
+                let flags = if is_replaced { BPF_ANY } else { BPF_NOEXIST };
+                $family::DATAGRAMS.insert(key, datagram, u64::from(flags)).is_ok()
+            }
+
+            #[inline]
+            fn random(&self) -> u32 {
+                // SAFETY: the helper has no arguments.
+                unsafe { bpf_get_prandom_u32() }
+            }
+
+            #[inline]
+            fn repeat<F: FnMut(u32) -> ControlFlow<()>>(&self, limit: u32, step: F) {
+                repeat(limit, step);
+            }
+
+            #[inline]
+            fn count_packet(&self, rule: Rule, direction: Direction, bytes: u32) {
+                count_packet(rule, direction, bytes);
+            }
+
+            #[inline]
+            fn count_flow(&self, rule: Rule) {
+                count_flow(rule);
+            }
+
+            #[inline]
+            fn count_event(&self, event: FlowEvent) {
+                count_event(event);
+            }
+        }
+    };
+}
+
+tables_of_family!(V4, v4);
+tables_of_family!(V6, v6);
+
+fn count_packet(rule: Rule, direction: Direction, bytes: u32) {
+    let Some(counter) = RULE_COUNTERS.get_ptr_mut(rule.id) else {
+        return;
+    };
+    // SAFETY: this CPU's own copy.
+    let counter = unsafe { &mut *counter };
+    add(
+        match direction {
+            Direction::Original => &mut counter.original,
+            Direction::Reply => &mut counter.reply,
+        },
+        bytes,
+    );
+}
+
+fn count_flow(rule: Rule) {
+    if let Some(counter) = RULE_COUNTERS.get_ptr_mut(rule.id) {
         // SAFETY: this CPU's own copy.
         let counter = unsafe { &mut *counter };
-        add(
-            match direction {
-                Direction::Original => &mut counter.original,
-                Direction::Reply => &mut counter.reply,
-            },
-            bytes,
-        );
+        counter.flows = counter.flows.wrapping_add(1);
     }
+}
 
-    #[inline]
-    fn count_flow(&self, rule: Rule) {
-        if let Some(counter) = RULE_COUNTERS.get_ptr_mut(rule.id) {
-            // SAFETY: this CPU's own copy.
-            let counter = unsafe { &mut *counter };
-            counter.flows = counter.flows.wrapping_add(1);
-        }
-    }
-
-    #[inline]
-    fn count_event(&self, event: FlowEvent) {
-        if let Some(count) = FLOW_EVENTS.get_ptr_mut(event.number()) {
-            // SAFETY: this CPU's own copy.
-            let count = unsafe { &mut *count };
-            *count = count.wrapping_add(1);
-        }
+fn count_event(event: FlowEvent) {
+    if let Some(count) = FLOW_EVENTS.get_ptr_mut(event.number()) {
+        // SAFETY: this CPU's own copy.
+        let count = unsafe { &mut *count };
+        *count = count.wrapping_add(1);
     }
 }
 

@@ -10,7 +10,11 @@ use aya_ebpf::{
     macros::{btf_map, classifier},
     programs::TcContext,
 };
-use netfwd_common::{conntrack, tables::Tables as _};
+use netfwd_common::{
+    abi::{Address, V4, V6},
+    conntrack,
+    tables::{self, Tables as _},
+};
 
 use crate::maps::{Tables, repeat};
 
@@ -20,12 +24,11 @@ const TICK: u64 = 250_000_000;
 const TICKS_PER_ROUND: u32 = 40;
 const CLOCK_MONOTONIC: u64 = 1;
 
-/// The timer, and the slot to look at next.
+/// The timer, and the slots to look at next: of IPv4 and of IPv6.
 #[repr(C)]
 pub(crate) struct Reaper {
     timer: bpf_timer,
-    cursor: u32,
-    pad: u32,
+    cursors: [u32; 2],
 }
 
 #[btf_map]
@@ -51,23 +54,32 @@ fn netfwd_reaper(_context: TcContext) -> i32 {
 // Without no_mangle, so that the verifier sees a static function.
 #[inline(never)]
 extern "C" fn tick(_map: *mut c_void, _key: *mut u32, reaper: *mut Reaper) -> i32 {
-    let tables = Tables::without_packet();
     // SAFETY: the helper has no arguments.
     let now = unsafe { bpf_ktime_get_coarse_ns() };
-    let max_flows = tables.settings().map_or(0, |settings| settings.max_flows);
-    let used = tables.high_water().min(max_flows);
     // SAFETY: the kernel gives the value that holds the timer, and ticks do not overlap.
     let reaper = unsafe { &mut *reaper };
-    let cursor = reaper.cursor;
-    let count = used / TICKS_PER_ROUND + 1;
-    repeat(count, |step| {
-        let number = cursor.wrapping_add(step);
-        conntrack::sweep(&tables, if number < used { number } else { number.wrapping_sub(used) }, now);
-        ControlFlow::Continue(())
-    });
-    let next = cursor.wrapping_add(count);
-    reaper.cursor = if next < used { next } else { 0 };
+    let [v4, v6] = &mut reaper.cursors;
+    sweep::<V4>(v4, now);
+    sweep::<V6>(v6, now);
     // SAFETY: the timer is initialized, or it would not have fired.
     unsafe { bpf_timer_start(&raw mut reaper.timer, TICK, 0) };
     0
+}
+
+/// Looks at a part of a family's slots.
+#[inline(never)]
+fn sweep<A: Address>(cursor: &mut u32, now: u64)
+where
+    Tables: tables::Tables<A>,
+{
+    let tables = Tables::without_packet();
+    let used = tables.high_water().min(tables.max_records());
+    let (first, count) = (*cursor, used / TICKS_PER_ROUND + 1);
+    repeat(count, |step| {
+        let number = first.wrapping_add(step);
+        conntrack::sweep(&tables, if number < used { number } else { number.wrapping_sub(used) }, now);
+        ControlFlow::Continue(())
+    });
+    let next = first.wrapping_add(count);
+    *cursor = if next < used { next } else { 0 };
 }

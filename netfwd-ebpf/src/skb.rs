@@ -3,12 +3,20 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    bindings::{
+        __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    },
     helpers::generated::{
-        bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail,
+        bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
 };
-use netfwd_common::packet::{Covers, Packet};
+use netfwd_common::{
+    abi::MAX_HELD,
+    packet::{Covers, Packet},
+};
+
+use crate::held;
 
 /// The socket buffer that a program was called with.
 pub(crate) struct Skb {
@@ -53,9 +61,25 @@ impl Packet for Skb {
     }
 
     #[inline]
+    fn load_into<const N: usize>(&self, offset: u32, bytes: &mut [u8; N]) -> Option<()> {
+        // SAFETY: the helper writes N bytes there.
+        let result =
+            unsafe { bpf_skb_load_bytes(self.skb.cast_const().cast(), offset, bytes.as_mut_ptr().cast(), N as u32) };
+        (result == 0).then_some(())
+    }
+
+    #[inline]
     fn store<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()> {
         // SAFETY: the helper reads N bytes there.
         let result = unsafe { bpf_skb_store_bytes(self.skb, offset, bytes.as_ptr().cast(), N as u32, 0) };
+        (result == 0).then_some(())
+    }
+
+    #[inline]
+    fn store_uncovered<const N: usize>(&mut self, offset: u32, bytes: [u8; N]) -> Option<()> {
+        let flags = u64::from(BPF_F_RECOMPUTE_CSUM);
+        // SAFETY: the helper reads N bytes there.
+        let result = unsafe { bpf_skb_store_bytes(self.skb, offset, bytes.as_ptr().cast(), N as u32, flags) };
         (result == 0).then_some(())
     }
 
@@ -82,6 +106,31 @@ impl Packet for Skb {
             }
         };
         (result == 0).then_some(())
+    }
+
+    fn resize(&mut self, length: u32) -> Option<()> {
+        // SAFETY: the helper takes the context and numbers.
+        let result = unsafe { bpf_skb_change_tail(self.skb, length, 0) };
+        (result == 0).then_some(())
+    }
+
+    // The kernel gives up on a checksum that would begin before the packet when bytes are stored with
+    // BPF_F_RECOMPUTE_CSUM (__skb_postpull_rcsum in include/linux/skbuff.h).
+    fn remove_behind_link_header(&mut self, length: u32) -> Option<()> {
+        let difference = 0_i32.checked_sub_unsigned(length)?;
+        // SAFETY: the helper takes the context and numbers.
+        let result = unsafe { bpf_skb_adjust_room(self.skb, difference, BPF_ADJ_ROOM_MAC, 0) };
+        (result == 0).then_some(())
+    }
+
+    #[inline]
+    fn hold_back(&self) -> Option<u32> {
+        held::hold_back(self.skb)
+    }
+
+    #[inline]
+    fn release_held(&mut self, tickets: &[u32; MAX_HELD], count: u32, is_egress: bool) -> Option<()> {
+        held::release(self.skb, tickets, count, is_egress)
     }
 }
 

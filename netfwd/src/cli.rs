@@ -20,6 +20,11 @@ use crate::{
     host::kernel::Unsupported,
 };
 
+/// Arguments that are possible one by one, and not together: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNSUPPORTED: u8 = 3;
@@ -89,7 +94,12 @@ fn explain(error: &clap::Error) -> ExitCode {
 }
 
 fn code(error: &Error) -> u8 {
-    if error.chain().any(<dyn Cause>::is::<Unsupported>) { UNSUPPORTED } else { FAILED }
+    let is_any = |is: fn(&(dyn Cause + 'static)) -> bool| error.chain().any(is);
+    match () {
+        () if is_any(<dyn Cause>::is::<Unsupported>) => UNSUPPORTED,
+        () if is_any(<dyn Cause>::is::<Misuse>) => USAGE,
+        () => FAILED,
+    }
 }
 
 fn is_broken_pipe(error: &Error) -> bool {
@@ -133,6 +143,7 @@ mod tests {
     fn an_unsupported_host_has_its_own_exit_code() {
         let error = Error::new(Unsupported::NoBtf("6.1".to_owned())).context("cannot attach");
         assert_eq!((code(&error), code(&anyhow!("other"))), (UNSUPPORTED, FAILED));
+        assert_eq!(code(&Error::new(Misuse("both".to_owned())).context("cannot attach")), USAGE);
     }
 
     #[test]

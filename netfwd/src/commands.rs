@@ -7,6 +7,7 @@ pub mod list;
 pub mod map;
 pub mod stats;
 pub mod status;
+pub mod timeouts;
 pub mod unmap;
 
 use anyhow::{Context as _, Result};
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Flows(flows::Args),
     Stats(stats::Args),
     Status(status::Args),
+    Timeouts(timeouts::Args),
 }
 
 impl Command {
@@ -47,6 +49,7 @@ impl Command {
             Self::Flows(args) => flows::run(args, context),
             Self::Stats(args) => stats::run(args, context),
             Self::Status(args) => status::run(args, context),
+            Self::Timeouts(args) => timeouts::run(args, context),
         }
     }
 
@@ -60,6 +63,7 @@ impl Command {
             Self::Flows(args) => args.intent().to_owned(),
             Self::Stats(_) => "show the counters".to_owned(),
             Self::Status(_) => "show the status".to_owned(),
+            Self::Timeouts(args) => args.intent().to_owned(),
         }
     }
 }

@@ -3,11 +3,14 @@
 pub mod attach;
 pub mod connections;
 pub mod hook;
+pub mod host_access;
 pub mod load;
 pub mod mappings;
 pub mod maps;
 pub mod pin;
+pub mod ports;
 pub mod rules;
 mod tc;
 mod tcx;
+pub mod timeouts;
 pub mod uplinks;

@@ -1,9 +1,12 @@
 //! The host: its kernel, its interfaces, and what this process may do.
 
 pub mod capabilities;
+pub mod cgroup;
 pub mod forwarding;
 pub mod interfaces;
 pub mod kernel;
 pub mod namespace;
 pub mod netlink;
+pub mod ports;
+pub mod sockets;
 pub mod traffic_control;

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod commands;
 pub mod context;
 pub mod datapath;
+pub mod family;
 pub mod filter;
 pub mod host;
 pub mod mapping;

@@ -1,26 +1,32 @@
 //! Mappings: what they are, and how they are written on a command line.
 
 mod grammar;
+mod request;
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use netfwd_common::abi::Protocol;
 
 pub use grammar::ParseError;
+pub use request::{HostChoice, Request, Selector, Transports};
 
 /// Destination NAT of host ports: port `host.ports.first + n` goes to `container_port + n` of the container.
 ///
 /// ```
-/// use netfwd::mapping::Mapping;
-/// let mapping: Mapping = "8080:172.17.0.2:80".parse().unwrap();
-/// assert_eq!(mapping.to_string(), "8080:172.17.0.2:80/tcp");
+/// use netfwd::mapping::Request;
+/// let request: Request = "[2001:db8::1]:8080:[fd00::2]:80".parse().unwrap();
+/// let mapping = request.fixed().unwrap().next().unwrap();
+/// assert_eq!(mapping.to_string(), "[2001:db8::1]:8080:[fd00::2]:80/tcp");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mapping {
     /// What it answers to.
     pub host: HostPorts,
-    /// The container's address.
-    pub container: Ipv4Addr,
+    /// The container's address, of the family of the host's.
+    pub container: IpAddr,
     /// The container's port for the first host port.
     pub container_port: u16,
 }
@@ -28,12 +34,12 @@ pub struct Mapping {
 /// The host's part of a mapping, by which it is found again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPorts {
-    /// The host's address; `None` is any of its addresses.
-    pub address: Option<Ipv4Addr>,
+    /// The host's address; the unspecified one is any address of its family.
+    pub address: IpAddr,
+    /// The protocol.
+    pub protocol: Transport,
     /// The host's ports.
     pub ports: Ports,
-    /// TCP or UDP.
-    pub protocol: Transport,
 }
 
 /// Ports `first..=last`, never empty and never 0.
@@ -50,6 +56,8 @@ pub enum Transport {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Mapping {
@@ -59,46 +67,122 @@ impl Mapping {
         let Ports { first, last } = self.host.ports;
         Ports { first: self.container_port, last: self.container_port.wrapping_add(last - first) }
     }
+
+    /// Where it leads, such as `172.17.0.2:80`.
+    #[must_use]
+    pub fn target(&self) -> String {
+        format!("{}:{}", bracketed(self.container), self.container_ports())
+    }
+
+    /// Whether each port that both have leads to the same place.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let offset = |mapping: &Self| mapping.container_port.wrapping_sub(mapping.host.ports.first);
+        self.container == other.container && offset(self) == offset(other)
+    }
 }
 
 impl HostPorts {
-    /// Whether both answer to the same packets. A mapping of one address and a mapping of any address do not count:
-    /// the one of that address wins.
+    /// Whether they have a port of one address, or of any address, in common.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        (self.address, self.protocol) == (other.address, other.protocol) && self.ports.overlaps(other.ports)
+        self.address == other.address && self.shares_ports_with(other)
+    }
+
+    /// Whether one is of one address and the other of any, and a packet could be for both.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.is_any() != other.is_any()
+            && self.address.is_ipv4() == other.address.is_ipv4()
+            && self.shares_ports_with(other)
+    }
+
+    /// Whether it is of any address of its family.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.address.is_unspecified()
+    }
+
+    fn shares_ports_with(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.ports.overlaps(other.ports)
     }
 }
 
 impl Ports {
     /// The ports from `first` to `last`; `None` if that is no range or contains port 0.
     #[must_use]
-    pub fn new(first: u16, last: u16) -> Option<Self> {
-        (first != 0 && first <= last).then_some(Self { first, last })
+    pub const fn new(first: u16, last: u16) -> Option<Self> {
+        if first != 0 && first <= last { Some(Self { first, last }) } else { None }
     }
 
     /// The first port.
     #[must_use]
-    pub fn first(self) -> u16 {
+    pub const fn first(self) -> u16 {
         self.first
     }
 
     /// The last port.
     #[must_use]
-    pub fn last(self) -> u16 {
+    pub const fn last(self) -> u16 {
         self.last
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    /// How many ports there are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        usize::from(self.last - self.first) + 1
+    }
+
+    /// Whether a port is among them.
+    #[must_use]
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+
+    /// Whether they have a port in common.
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// The address that stands for any address of another one's family.
+#[must_use]
+pub const fn any_of_family(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// An address as it is written before a colon.
+#[must_use]
+pub fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 
 impl From<Transport> for Protocol {
     fn from(transport: Transport) -> Self {
         match transport {
-            Transport::Tcp => Self::Tcp,
-            Transport::Udp => Self::Udp,
+            Transport::Tcp => Self::TCP,
+            Transport::Udp => Self::UDP,
+            Transport::Sctp => Self::SCTP,
+        }
+    }
+}
+
+impl TryFrom<Protocol> for Transport {
+    type Error = Protocol;
+
+    fn try_from(protocol: Protocol) -> Result<Self, Protocol> {
+        match protocol {
+            Protocol::TCP => Ok(Self::Tcp),
+            Protocol::UDP => Ok(Self::Udp),
+            Protocol::SCTP => Ok(Self::Sctp),
+            other => Err(other),
         }
     }
 }
@@ -106,20 +190,22 @@ impl From<Transport> for Protocol {
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let HostPorts { address, ports, protocol } = self.host;
-        if let Some(address) = address {
-            write!(f, "{address}:")?;
+        // The container's address tells the family.
+        if !self.host.is_any() {
+            write!(f, "{}:", bracketed(address))?;
         }
-        write!(f, "{ports}:{}:{}/{protocol}", self.container, self.container_ports())
+        write!(f, "{ports}:{}/{protocol}", self.target())
     }
 }
 
+/// Any IPv4 address goes without saying.
 impl fmt::Display for HostPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, ports, protocol } = self;
-        match address {
-            Some(address) => write!(f, "{address}:{ports}/{protocol}"),
-            None => write!(f, "{ports}/{protocol}"),
+        if *address != IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+            write!(f, "{}:", bracketed(*address))?;
         }
+        write!(f, "{ports}/{protocol}")
     }
 }
 
@@ -137,27 +223,35 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn host(text: &str) -> HostPorts {
-        text.parse().unwrap()
+    /// The only mapping of a text whose ports are given.
+    pub(crate) fn mapping(text: &str) -> Mapping {
+        let request: Request = text.parse().unwrap();
+        let mappings: Vec<_> = request.fixed().unwrap().collect();
+        let [mapping] = mappings[..] else { panic!("{text} is {} mappings", mappings.len()) };
+        mapping
     }
 
-    fn range(first: u16, last: u16) -> HostPorts {
-        HostPorts { address: None, ports: Ports::new(first, last).unwrap(), protocol: Transport::Tcp }
+    fn host(text: &str) -> HostPorts {
+        let container = if text.contains('[') { "[fd00::2]" } else { "172.17.0.2" };
+        let (endpoint, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let ports = endpoint.rsplit(':').next().unwrap();
+        mapping(&format!("{endpoint}:{container}:{ports}/{protocol}")).host
     }
 
     #[test]
     fn a_range_has_ports_and_never_port_0() {
         assert_eq!(Ports::new(0, 5), None);
         assert_eq!(Ports::new(6, 5), None);
-        assert!(Ports::new(1, u16::MAX).is_some());
+        assert_eq!(Ports::new(1, u16::MAX).map(Ports::count), Some(65_535));
     }
 
     #[test]
@@ -166,15 +260,33 @@ mod tests {
         assert!(!host("80").overlaps(&host("80/udp")));
         assert!(!host("80").overlaps(&host("81")));
         assert!(!host("80").overlaps(&host("192.0.2.1:80")));
+        assert!(!host("80").overlaps(&host("[::]:80")));
         assert!(!host("192.0.2.2:80").overlaps(&host("192.0.2.1:80")));
-        assert!(range(10, 20).overlaps(&range(20, 30)));
-        assert!(!range(10, 20).overlaps(&range(21, 30)));
+        assert!(host("10-20").overlaps(&host("20-30")));
+        assert!(!host("10-20").overlaps(&host("21-30")));
     }
 
     #[test]
-    fn a_range_is_written_with_both_its_ends() {
-        let mapping = Mapping { host: range(8000, 8010), container: [172, 17, 0, 2].into(), container_port: 80 };
-        assert_eq!(mapping.to_string(), "8000-8010:172.17.0.2:80-90/tcp");
-        assert_eq!(range(8000, 8010).to_string(), "8000-8010/tcp");
+    fn one_address_is_beside_any_address_of_its_family() {
+        assert!(host("80").is_beside(&host("192.0.2.1:80-81")));
+        assert!(host("[2001:db8::1]:80").is_beside(&host("[::]:80")));
+        assert!(!host("80").is_beside(&host("[2001:db8::1]:80")));
+        assert!(!host("192.0.2.2:80").is_beside(&host("192.0.2.1:80")));
+        assert!(!host("80").is_beside(&host("192.0.2.1:81")));
+    }
+
+    #[test]
+    fn ranges_agree_if_no_port_leads_elsewhere() {
+        let range = mapping("8000-8010:172.17.0.2:80-90");
+        assert!(range.agrees_with(&mapping("8005-8020:172.17.0.2:85-100")));
+        assert!(!range.agrees_with(&mapping("8005-8020:172.17.0.3:85-100")));
+        assert!(!range.agrees_with(&mapping("8005-8020:172.17.0.2:86-101")));
+    }
+
+    #[test]
+    fn a_host_part_is_written_as_short_as_it_is_clear() {
+        let written = ["0.0.0.0:80", "[::]:80", "192.0.2.1:80-81/sctp", "[2001:db8::1]:80/udp"]
+            .map(|text| host(text).to_string());
+        assert_eq!(written, ["80/tcp", "[::]:80/tcp", "192.0.2.1:80-81/sctp", "[2001:db8::1]:80/udp"]);
     }
 }

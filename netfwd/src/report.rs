@@ -5,12 +5,18 @@ pub mod flows;
 pub mod mappings;
 pub mod stats;
 pub mod status;
+pub mod timeouts;
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
-use netfwd_common::abi::{Counter, Endpoint, V4};
+use netfwd_common::abi::{Counter, Endpoint};
 use nix::net::if_::if_indextoname;
 use serde::Serialize;
+
+use crate::family::Family;
 
 /// Packets and their bytes, from the IP header on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,7 +31,7 @@ pub struct Traffic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Address {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The port; for ICMP echo the identifier on the requester's side, and 0 on the other.
     pub port: u16,
 }
@@ -61,9 +67,9 @@ impl Traffic {
     }
 }
 
-impl From<Endpoint<V4>> for Address {
-    fn from(endpoint: Endpoint<V4>) -> Self {
-        Self { address: endpoint.address.into(), port: u16::from_be_bytes(endpoint.port) }
+impl<A: Family> From<Endpoint<A>> for Address {
+    fn from(endpoint: Endpoint<A>) -> Self {
+        Self { address: endpoint.address.ip(), port: u16::from_be_bytes(endpoint.port) }
     }
 }
 
@@ -72,7 +78,7 @@ impl fmt::Display for Address {
         match self.port {
             // The responder of ICMP echo has no port.
             0 => write!(f, "{}", self.address),
-            port => write!(f, "{}:{port}", self.address),
+            port => write!(f, "{}", SocketAddr::new(self.address, port)),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 8] = ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status"];
+const VERBS: [&str; 9] = ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts"];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
 
@@ -33,18 +33,38 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong() {
     for (line, part) in [
         ("attach", "<IFACE>"),
         ("attach eth0 --subnet 172.17.0.0", "the prefix length is missing, as in 172.17.0.0/16"),
-        ("attach eth0 --subnet docker0", "not an IPv4 subnet such as 172.17.0.0/16"),
-        ("attach eth0 --subnet fd00::/64", "IPv6 is not supported yet"),
-        ("attach eth0 --address ::1", "IPv6 is not supported yet"),
-        ("attach eth0 --address eth0", "not an IPv4 address such as 192.0.2.1"),
+        ("attach eth0 --subnet fd00:1::1", "the prefix length is missing, as in fd00:1::1/64"),
+        ("attach eth0 --subnet docker0", "not a subnet such as 172.17.0.0/16 or fd00:1::/64"),
+        ("attach eth0 --subnet fe80::/64", "link-local addresses never leave their link"),
+        ("attach eth0 --address eth0", "not an address such as 192.0.2.1 or 2001:db8::1"),
+        ("attach eth0 --no-masquerade 10.0.0.0", "the prefix length is missing, as in 10.0.0.0/16"),
         ("attach eth0 --ports 0-100", "`0` is no port: ports are 1 to 65535"),
         ("attach eth0 --ports 1-65536", "`65536` is no port: ports are 1 to 65535"),
         ("attach eth0 --ports 200-100", "the first port, 200, is above the last one, 100"),
+        ("attach eth0 --ports 1024-", "`` is no port: ports are 1 to 65535"),
+        ("attach eth0 --ports 1-9,9-20", "the ranges 1-9 and 9-20 overlap"),
+        ("attach eth0 --ports 1-1,2-2,3-3,4-4,5-5", "5 ranges, of which there may be 4"),
+        ("attach eth0 --filtering port", "[possible values: endpoint, address, address-and-port]"),
+        ("attach eth0 --max-ports-per-source 0", "0 is not in 1..="),
+        ("attach eth0 --clamp-mss 535", "neither `mtu` nor a segment's size in bytes from 536 to 65495"),
+        ("attach eth0 --clamp-mss 65496", "neither `mtu` nor a segment's size in bytes from 536 to 65495"),
+        ("attach eth0 --max-flows6 0", "0 is not in 1..=16777216"),
         ("attach eth0 --hook xdp", "[possible values: auto, tcx, tc]"),
         ("attach eth0 --max-flows 0", "0 is not in 1..=16777216"),
         ("detach", "--all"),
         ("detach eth0 --all", "cannot be used with"),
         ("map", "<MAPPING>"),
+        ("flows --proto gre", "neither tcp, udp, icmp, icmpv6 or sctp nor a number from 0 to 255"),
+        ("flows --src [fd00::1", "such as 192.0.2.1, 172.17.0.0/16, 172.17.0.2:80, fd00:1::/64 or [fd00:1::2]:80"),
+        ("flows --dst 192.0.2.1:65536", "give ADDRESS[/LENGTH][:PORT] or :PORT"),
+        ("flows --state open", "[possible values: "),
+        ("flows --bindings --state replied", "cannot be used with"),
+        ("flows delete", "--all"),
+        ("timeouts udp", "not NAME=SECONDS, such as udp=180"),
+        ("timeouts upd=60", "there is no timeout `upd`; the nearest is udp; there are tcp-opening, "),
+        ("timeouts udp=0", "a timeout has 1 to 2592000 whole seconds (30 days)"),
+        ("timeouts udp=2592001", "a timeout has 1 to 2592000 whole seconds (30 days)"),
+        ("timeouts udp=60s", "a timeout has 1 to 2592000 whole seconds (30 days)"),
         ("start", "unrecognized subcommand 'start'"),
     ] {
         let message = misused(line);
@@ -54,7 +74,15 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong() {
 
 #[test]
 fn a_malformed_mapping_is_wrong_usage() {
-    for mapping in ["8080", "0:172.17.0.2:80", "65536:172.17.0.2:80", "80:172.17.0.2:80/sctp", "80:[fd00::2]:80"] {
+    for mapping in [
+        "8080",
+        "0:172.17.0.2:80",
+        "65536:172.17.0.2:80",
+        "80:172.17.0.2:80/icmp",
+        "80:fd00::2:80",
+        "90-80:172.17.0.2:80-90",
+        "[2001:db8::1]:80:172.17.0.2:80",
+    ] {
         assert!(misused(&format!("map {mapping}")).contains(mapping), "{mapping}");
     }
 }

@@ -1,13 +1,22 @@
 use core::{fmt::Debug, hash::Hash};
 
+use super::names::{FamilyMaps, V4_MAPS, V6_MAPS};
+
 /// An IPv4 address as it is on the wire.
 pub type V4 = [u8; 4];
 
 /// An IPv6 address as it is on the wire.
 pub type V6 = [u8; 16];
 
+mod sealed {
+    /// Map types are plain old data for the two families alone.
+    pub trait Sealed {}
+    impl Sealed for super::V4 {}
+    impl Sealed for super::V6 {}
+}
+
 /// An address of one of the two widths. Code is generic over it; only parsing and map access know the family.
-pub trait Address: Copy + Eq + Hash + Debug + 'static {
+pub trait Address: sealed::Sealed + Copy + Eq + Hash + Debug + 'static {
     /// The wildcard: "any local address" in a mapping.
     const UNSPECIFIED: Self;
     /// Where the source address is in an IP header of this family.
@@ -16,6 +25,13 @@ pub trait Address: Copy + Eq + Hash + Debug + 'static {
     const DESTINATION_AT: u32;
     /// Where the header's own checksum is, if it has one.
     const CHECKSUM_AT: Option<u32>;
+    /// 0 for IPv4, 1 for IPv6: its place in pairs such as [`super::Settings::max_flows`].
+    const FAMILY: usize;
+    /// The names of its maps.
+    const MAPS: FamilyMaps;
+
+    /// Whether it is of the loopback network.
+    fn is_loopback(&self) -> bool;
 
     /// Whether packets to it reach one host through a network: neither loopback, multicast, broadcast nor
     /// unspecified.
@@ -27,6 +43,12 @@ impl Address for V4 {
     const SOURCE_AT: u32 = 12;
     const DESTINATION_AT: u32 = 16;
     const CHECKSUM_AT: Option<u32> = Some(10);
+    const FAMILY: usize = 0;
+    const MAPS: FamilyMaps = V4_MAPS;
+
+    fn is_loopback(&self) -> bool {
+        matches!(self, [127, ..])
+    }
 
     fn is_unicast(&self) -> bool {
         // RFC 6890: 0/8 this network, 127/8 loopback, 224/4 multicast, 240/4 reserved and broadcast.
@@ -40,11 +62,16 @@ impl Address for V6 {
     const SOURCE_AT: u32 = 8;
     const DESTINATION_AT: u32 = 24;
     const CHECKSUM_AT: Option<u32> = None;
+    const FAMILY: usize = 1;
+    const MAPS: FamilyMaps = V6_MAPS;
+
+    fn is_loopback(&self) -> bool {
+        *self == 1_u128.to_be_bytes()
+    }
 
     fn is_unicast(&self) -> bool {
         let [first, ..] = *self;
-        let loopback = 1_u128.to_be_bytes();
-        first != 0xff && *self != Self::UNSPECIFIED && *self != loopback
+        first != 0xff && *self != Self::UNSPECIFIED && !self.is_loopback()
     }
 }
 

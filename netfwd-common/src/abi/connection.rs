@@ -22,6 +22,11 @@ pub struct Slot {
     pub incarnation: u32,
 }
 
+impl Slot {
+    /// Leads nowhere.
+    pub const NONE: Self = Self { number: u32::MAX, incarnation: 0 };
+}
+
 /// A connection: two tuples, who made it, and what was seen of it.
 ///
 /// NAT is in the choice of the reply tuple; translating a packet of one direction is taking the other direction's
@@ -37,8 +42,10 @@ pub struct Connection<A, W = u64> {
     pub reply: Tuple<A>,
     /// The mapping or masquerade that made it; the connection ends with it.
     pub rule: Rule,
-    /// The interface index of the uplink that it was made on.
-    pub uplink: u32,
+    /// The shared record that it holds (see [`crate::conntrack::shared`]), or [`Slot::NONE`].
+    pub parent: Slot,
+    /// The interface index of the uplink or bridge that it was made on.
+    pub interface: u32,
     pub(crate) pad: u32,
     /// When the first packet came.
     pub created: u64,
@@ -50,6 +57,17 @@ pub struct Connection<A, W = u64> {
     pub packets: [W; 2],
     /// Bytes of these packets from the IP header on, by direction.
     pub bytes: [W; 2],
+}
+
+impl<A> Connection<A> {
+    /// Begins the draft of a record; its tuples are still to be written.
+    pub(crate) fn begin(&mut self, interface: u32, now: u64, rule: Rule, parent: Slot) {
+        self.rule = rule;
+        self.parent = parent;
+        self.interface = interface;
+        self.created = now;
+        self.last_seen = now;
+    }
 }
 
 /// The record itself.

@@ -22,20 +22,20 @@ impl<A> MappingKey<A> {
         Self { protocol: protocol.number(), pad: 0, address, port }
     }
 
-    /// Its protocol; `None` in a key of a later version.
+    /// Its protocol.
     #[must_use]
-    pub const fn protocol(&self) -> Option<Protocol> {
+    pub const fn protocol(&self) -> Protocol {
         Protocol::from_number(self.protocol)
     }
 }
 
-/// The key of the masqueraded subnets' prefix tree, without its prefix length.
+/// The key of the prefix trees of masqueraded subnets and of exclusions, without its prefix length.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubnetKey<A> {
     /// The uplink's interface index, in native byte order: always matched whole.
     pub uplink: [u8; 4],
-    /// The source address.
+    /// The source address; of an exclusion the destination.
     pub address: A,
 }
 
@@ -46,7 +46,7 @@ impl<A> SubnetKey<A> {
     #[expect(clippy::as_conversions, reason = "a constant of a small type's size")]
     pub const BITS: u32 = size_of::<Self>() as u32 * 8;
 
-    /// The key for a source address that leaves through an uplink.
+    /// The key for an address of a packet that leaves through an uplink.
     pub const fn new(uplink: u32, address: A) -> Self {
         Self { uplink: uplink.to_ne_bytes(), address }
     }

@@ -1,52 +1,108 @@
 //! The names of programs and maps: in the object, in the pin directory and in `bpftool`'s listings.
 
-/// The program on the uplink's ingress.
+/// The program on an uplink's ingress.
 pub const INGRESS: &str = "netfwd_ingress";
-/// The program on the uplink's egress.
+/// The program on an uplink's egress.
 pub const EGRESS: &str = "netfwd_egress";
+/// The program on a bridge's ingress.
+pub const BRIDGE: &str = "netfwd_bridge";
 /// The program that starts the reaper's timer; user space runs it once at each attach.
 pub const START_REAPER: &str = "netfwd_reaper";
+/// The programs of host access, on the root of the cgroup hierarchy; each is named for the calls that it sees.
+pub const HOST_ACCESS: [&str; 8] = [
+    "netfwd_connect4",
+    "netfwd_connect6",
+    "netfwd_sendmsg4",
+    "netfwd_sendmsg6",
+    "netfwd_recvmsg4",
+    "netfwd_recvmsg6",
+    "netfwd_getpeername4",
+    "netfwd_getpeername6",
+];
 
-/// `ifindex → Uplink`.
-pub const UPLINKS: &str = "UPLINKS";
-/// `(protocol, host address, port prefix) → Mapping`.
-pub const MAPPINGS: &str = "MAPPINGS_V4";
-/// `(uplink, subnet prefix) → Masquerade`.
-pub const SUBNETS: &str = "SUBNETS_V4";
+/// `ifindex → Interface`.
+pub const INTERFACES: &str = "INTERFACES";
 /// `rule id → generation in force`.
 pub const GENERATIONS: &str = "GENERATIONS";
 /// `rule id → RuleCounter`, per CPU.
 pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
-/// `tuple → Slot`, two entries a connection.
-pub const TUPLES: &str = "TUPLES_V4";
-/// `slot number → Connection`.
-pub const CONNECTIONS: &str = "CONNECTIONS_V4";
-/// Slot numbers that were used and are free again.
-pub const FREE_SLOTS: &str = "FREE_SLOTS_V4";
-/// One `u64`: slots below it have been used at least once.
-pub const HIGH_WATER: &str = "HIGH_WATER_V4";
 /// `counter_index → Counter`, per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 /// `FlowEvent → count`, per CPU.
 pub const FLOW_EVENTS: &str = "FLOW_EVENTS";
 /// One `Settings`.
 pub const SETTINGS: &str = "SETTINGS";
-/// The reaper's timer and cursor.
+/// The reaper's timer and cursors.
 pub const REAPER: &str = "REAPER";
+/// The host's own addresses, IPv4 ones mapped (`::ffff:0:0/96`); the values mean nothing.
+pub const HOST_ADDRESSES: &str = "HOST_ADDRESSES";
+/// `SocketPeer → Endpoint` that the socket has asked for; the least recently used gives way.
+pub const HOST_PEERS: &str = "HOST_PEERS";
+
+/// The maps of an address family.
+#[derive(Clone, Copy, Debug)]
+pub struct FamilyMaps {
+    /// `(protocol, host address, port prefix) → Mapping`.
+    pub mappings: &'static str,
+    /// `(uplink, source prefix) → Masquerade`.
+    pub subnets: &'static str,
+    /// `(uplink, destination prefix) → Rule` of the uplink: what is not masqueraded.
+    pub exclusions: &'static str,
+    /// `tuple → Slot`, two entries a record.
+    pub tuples: &'static str,
+    /// `slot number → Connection`.
+    pub connections: &'static str,
+    /// Slot numbers that were used and are free again.
+    pub free_slots: &'static str,
+    /// One `u64`: slots below it have been used at least once.
+    pub high_water: &'static str,
+}
+
+/// The maps of IPv4.
+pub const V4_MAPS: FamilyMaps = FamilyMaps {
+    mappings: "MAPPINGS_V4",
+    subnets: "SUBNETS_V4",
+    exclusions: "EXCLUSIONS_V4",
+    tuples: "TUPLES_V4",
+    connections: "CONNECTIONS_V4",
+    free_slots: "FREE_SLOTS_V4",
+    high_water: "HIGH_WATER_V4",
+};
+
+/// The maps of IPv6.
+pub const V6_MAPS: FamilyMaps = FamilyMaps {
+    mappings: "MAPPINGS_V6",
+    subnets: "SUBNETS_V6",
+    exclusions: "EXCLUSIONS_V6",
+    tuples: "TUPLES_V6",
+    connections: "CONNECTIONS_V6",
+    free_slots: "FREE_SLOTS_V6",
+    high_water: "HIGH_WATER_V6",
+};
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 13] = [
+pub const MAPS: [&str; 23] = [
     SETTINGS,
-    UPLINKS,
+    INTERFACES,
     GENERATIONS,
-    MAPPINGS,
-    SUBNETS,
-    CONNECTIONS,
-    TUPLES,
-    FREE_SLOTS,
-    HIGH_WATER,
+    V4_MAPS.mappings,
+    V4_MAPS.subnets,
+    V4_MAPS.exclusions,
+    V4_MAPS.connections,
+    V4_MAPS.tuples,
+    V4_MAPS.free_slots,
+    V4_MAPS.high_water,
+    V6_MAPS.mappings,
+    V6_MAPS.subnets,
+    V6_MAPS.exclusions,
+    V6_MAPS.connections,
+    V6_MAPS.tuples,
+    V6_MAPS.free_slots,
+    V6_MAPS.high_water,
     RULE_COUNTERS,
     COUNTERS,
     FLOW_EVENTS,
+    HOST_ADDRESSES,
+    HOST_PEERS,
     REAPER,
 ];

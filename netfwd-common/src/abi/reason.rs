@@ -1,12 +1,12 @@
-use super::MAX_UPLINKS;
+use super::MAX_INTERFACES;
 
 /// How a packet ended. Numbers are fixed for ever: they are counter slots, and users' graphs refer to them.
-/// Each reason has one producing site, and a line in docs/operations.md.
+/// Each has a row in docs/operations.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Rewritten.
     Translated,
-    /// Passed: not IPv4, or inside a VLAN tag.
+    /// Passed: neither IPv4 nor IPv6, or inside a VLAN tag.
     OtherFamily,
     /// Passed: the IP header is broken; the stack drops it.
     Malformed,
@@ -14,11 +14,15 @@ pub enum Reason {
     NotOurs,
     /// Passed: a TCP segment to a mapped port that opens nothing; the host's stack owns it or resets it.
     NotNewInbound,
+    /// Passed: from a masqueraded subnet to a destination that is reached without masquerading.
+    Excluded,
+    /// Passed: a fragment that came before its datagram's first one; a copy is held back for that.
+    FragmentAhead,
     /// Dropped: a masqueraded subnet's packet of a protocol that cannot be translated.
     UnsupportedProtocol,
-    /// Dropped: a masqueraded subnet's ICMP that is no echo.
+    /// Dropped: a masqueraded subnet's ICMP that is neither an echo nor an error.
     UnsupportedIcmp,
-    /// Dropped: a masqueraded subnet's fragment.
+    /// Dropped: a fragment whose datagram is ours and not known, or there was no room to hold it back.
     Fragment,
     /// Dropped: a masqueraded subnet's packet ends within its transport header.
     Truncated,
@@ -34,19 +38,35 @@ pub enum Reason {
     RewriteFailed,
     /// Dropped: the kernel has no memory for another connection.
     NoMemory,
+    /// Held back: a fragment that came before its datagram's first one. It goes on when that comes.
+    FragmentHeld,
+    /// Dropped: from the outside to a container's port, by somebody who may not send there.
+    Filtered,
+    /// Dropped: its source has as many outside ports as one may have.
+    SourceLimit,
+    /// Dropped: from the network to a port that is mapped on a loopback address.
+    RemoteToLoopback,
+    /// Dropped: the address to masquerade with is not the host's any more.
+    AddressGone,
+    /// Dropped: the host has no route from a bridge to the mapping's target.
+    Unroutable,
+    /// Dropped: a masqueraded subnet's ICMP error about no known connection.
+    Unrelated,
 }
 
-/// Counter slots of one direction of one uplink; room for reasons to come.
+/// Counter slots of one direction of one interface; room for reasons to come.
 pub const COUNTERS_PER_HOOK: u32 = 64;
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 24] = [
         Self::Translated,
         Self::OtherFamily,
         Self::Malformed,
         Self::NotOurs,
         Self::NotNewInbound,
+        Self::Excluded,
+        Self::FragmentAhead,
         Self::UnsupportedProtocol,
         Self::UnsupportedIcmp,
         Self::Fragment,
@@ -57,6 +77,13 @@ impl Reason {
         Self::Contended,
         Self::RewriteFailed,
         Self::NoMemory,
+        Self::FragmentHeld,
+        Self::Filtered,
+        Self::SourceLimit,
+        Self::RemoteToLoopback,
+        Self::AddressGone,
+        Self::Unroutable,
+        Self::Unrelated,
     ];
 
     /// Its counter slot: 0 translated, 1 to 31 passed, 32 to 63 dropped.
@@ -68,6 +95,8 @@ impl Reason {
             Self::Malformed => 2,
             Self::NotOurs => 3,
             Self::NotNewInbound => 4,
+            Self::Excluded => 5,
+            Self::FragmentAhead => 6,
             Self::UnsupportedProtocol => 32,
             Self::UnsupportedIcmp => 33,
             Self::Fragment => 34,
@@ -78,6 +107,13 @@ impl Reason {
             Self::Contended => 39,
             Self::RewriteFailed => 40,
             Self::NoMemory => 41,
+            Self::FragmentHeld => 42,
+            Self::Filtered => 43,
+            Self::SourceLimit => 44,
+            Self::RemoteToLoopback => 45,
+            Self::AddressGone => 46,
+            Self::Unroutable => 47,
+            Self::Unrelated => 48,
         }
     }
 
@@ -90,6 +126,8 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::NotOurs => "not-ours",
             Self::NotNewInbound => "not-new-inbound",
+            Self::Excluded => "excluded",
+            Self::FragmentAhead => "fragment-ahead",
             Self::UnsupportedProtocol => "unsupported-protocol",
             Self::UnsupportedIcmp => "unsupported-icmp",
             Self::Fragment => "fragment",
@@ -100,6 +138,13 @@ impl Reason {
             Self::Contended => "contended",
             Self::RewriteFailed => "rewrite-failed",
             Self::NoMemory => "no-memory",
+            Self::FragmentHeld => "fragment-held",
+            Self::Filtered => "filtered",
+            Self::SourceLimit => "source-limit",
+            Self::RemoteToLoopback => "remote-to-loopback",
+            Self::AddressGone => "address-gone",
+            Self::Unroutable => "unroutable",
+            Self::Unrelated => "unrelated",
         }
     }
 
@@ -110,14 +155,15 @@ impl Reason {
     }
 }
 
-/// The index of the counter of one reason at one hook of one uplink.
+/// The index of the counter of one reason at one hook of one interface.
 #[must_use]
-pub const fn counter_index(uplink_slot: u32, egress: bool, reason: Reason) -> u32 {
-    let hook = uplink_slot.saturating_mul(2).saturating_add(if egress { 1 } else { 0 });
+pub const fn counter_index(slot: u32, egress: bool, reason: Reason) -> u32 {
+    let hook = slot.saturating_mul(2).saturating_add(if egress { 1 } else { 0 });
     hook.saturating_mul(COUNTERS_PER_HOOK).saturating_add(reason.number())
 }
 
-const _: () = assert!(counter_index(MAX_UPLINKS - 1, true, Reason::NoMemory) < MAX_UPLINKS * 2 * COUNTERS_PER_HOOK);
+const _: () =
+    assert!(counter_index(MAX_INTERFACES - 1, true, Reason::Unrelated) < MAX_INTERFACES * 2 * COUNTERS_PER_HOOK);
 
 #[cfg(test)]
 mod tests {
@@ -136,7 +182,7 @@ mod tests {
     #[test]
     fn counters_of_different_hooks_do_not_overlap() {
         let mut seen = HashSet::new();
-        for uplink in 0..MAX_UPLINKS {
+        for uplink in 0..MAX_INTERFACES {
             for egress in [false, true] {
                 for reason in Reason::ALL {
                     assert!(seen.insert(counter_index(uplink, egress, reason)));

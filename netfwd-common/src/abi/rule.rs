@@ -1,4 +1,4 @@
-use super::Endpoint;
+use super::{Endpoint, PortChoice};
 
 /// A reference to a mapping or masquerade in one of its lives.
 ///
@@ -24,28 +24,48 @@ pub struct Mapping<A> {
     pub first_port: [u8; 2],
     /// The last host port.
     pub last_port: [u8; 2],
-    pub(crate) pad: [u8; 2],
+    /// [`Mapping::RESERVED`] or nothing.
+    pub flags: u8,
+    pub(crate) pad: u8,
     /// Its reference.
     pub rule: Rule,
 }
 
 impl<A> Mapping<A> {
+    /// Its ports were added to those that the host's own sockets are not given (`ip_local_reserved_ports`), and go
+    /// from there with it. The kernel part does not look at this.
+    pub const RESERVED: u8 = 1;
+
     /// A mapping of the host ports `first_port..=last_port` (host order).
     pub const fn new(rule: Rule, first_port: u16, last_port: u16, target: Endpoint<A>) -> Self {
-        Self { target, first_port: first_port.to_be_bytes(), last_port: last_port.to_be_bytes(), pad: [0; 2], rule }
+        Self {
+            target,
+            first_port: first_port.to_be_bytes(),
+            last_port: last_port.to_be_bytes(),
+            flags: 0,
+            pad: 0,
+            rule,
+        }
+    }
+
+    /// Where one of its host ports (network order) leads.
+    pub fn target_of(&self, host_port: [u8; 2]) -> Endpoint<A>
+    where
+        A: Copy,
+    {
+        let offset = u16::from_be_bytes(host_port).wrapping_sub(u16::from_be_bytes(self.first_port));
+        Endpoint::new(self.target.address, u16::from_be_bytes(self.target.port).wrapping_add(offset))
     }
 }
 
-/// Source NAT of a subnet to `address`, with ports of `first_port..=last_port`.
+/// Source NAT of a subnet to `address`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Masquerade<A> {
     /// The address on the wire.
     pub address: A,
-    /// The first port to choose from when the source port is taken.
-    pub first_port: [u8; 2],
-    /// The last one.
-    pub last_port: [u8; 2],
+    /// Its ports.
+    pub ports: PortChoice,
     /// Its reference.
     pub rule: Rule,
 }

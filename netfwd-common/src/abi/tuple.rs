@@ -1,35 +1,64 @@
+use core::fmt;
+
 use super::Address;
 
-/// A transport protocol that netfwd translates, by its IANA number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// ICMP echo; the identifier is its port (RFC 5508).
-    Icmp,
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
+/// A transport protocol, by its IANA number.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Protocol(u8);
 
 impl Protocol {
+    /// All of them, in an account.
+    pub(crate) const ANY: Self = Self(0);
+    /// ICMP; of an echo the identifier is the port (RFC 5508).
+    pub const ICMP: Self = Self(1);
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// ICMP for IPv6; of an echo the identifier is the port.
+    pub const ICMPV6: Self = Self(58);
+    /// SCTP.
+    pub const SCTP: Self = Self(132);
+
+    /// The protocol with this number in the IP header.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        Self(number)
+    }
+
     /// Its number in the IP header.
     #[must_use]
     pub const fn number(self) -> u8 {
-        match self {
-            Self::Icmp => 1,
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
+        self.0
     }
 
-    /// The protocol with this number, if netfwd translates it.
+    /// Its name, for those that have ports or identifiers; the others have a number only.
     #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::Icmp),
-            6 => Some(Self::Tcp),
-            17 => Some(Self::Udp),
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::ICMP => Some("icmp"),
+            Self::TCP => Some("tcp"),
+            Self::UDP => Some("udp"),
+            Self::ICMPV6 => Some("icmpv6"),
+            Self::SCTP => Some("sctp"),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// As its name, or else its number.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => fmt::Display::fmt(&self.0, f),
         }
     }
 }
@@ -40,8 +69,13 @@ impl Protocol {
 pub struct Endpoint<A> {
     /// The address.
     pub address: A,
-    /// The port or identifier.
+    /// The port or identifier; 0 where a protocol has none.
     pub port: [u8; 2],
+}
+
+impl<A: Address> Endpoint<A> {
+    /// Nobody's.
+    pub(crate) const NOBODY: Self = Self { address: A::UNSPECIFIED, port: [0; 2] };
 }
 
 impl<A> Endpoint<A> {
@@ -53,22 +87,38 @@ impl<A> Endpoint<A> {
 
 /// Where packets with a tuple are seen. It is part of the key, so a packet on the wire that forges a container's
 /// addresses never matches what is only ever seen on the bridge's side.
+///
+/// The last three are seen nowhere: they are the keys of records that connections share, see
+/// [`crate::conntrack::shared`].
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// Before masquerading, after destination NAT: with the container's address.
-    Inside,
+    /// Between bridge and uplink, with the container's address: before masquerading, after destination NAT.
+    Inside = 0,
     /// On the uplink's wire: with the host's address.
-    Outside,
+    Outside = 1,
+    /// On a bridge, from one container by way of the host's address to another: hairpin.
+    Bridge = 2,
+    /// A binding's: an inside endpoint, and the outside port that it has towards everybody.
+    Binding = 3,
+    /// A permission's: an outside endpoint, and the address of a peer that it has sent to.
+    Permission = 4,
+    /// An account's: an inside address, and how many outside ports it has.
+    Account = 5,
 }
 
 impl Side {
     /// Its byte in a [`Tuple`].
     #[must_use]
+    #[expect(clippy::as_conversions, reason = "the discriminant")]
     pub const fn number(self) -> u8 {
-        match self {
-            Self::Inside => 0,
-            Self::Outside => 1,
-        }
+        self as u8
+    }
+
+    /// Whether packets are seen there; records of other sides are shared by connections.
+    #[must_use]
+    pub const fn is_of_packets(number: u8) -> bool {
+        number <= Self::Bridge.number()
     }
 }
 
@@ -97,17 +147,49 @@ impl<A: Address> Tuple<A> {
         Self { source, destination, protocol: protocol.number(), side: side.number(), pad: [0; 2] }
     }
 
+    /// Makes it the tuple that [`Tuple::new`] returns, field by field: a BPF program has no room for it elsewhere.
+    pub(crate) fn set(&mut self, protocol: Protocol, side: Side, source: &Endpoint<A>, destination: &Endpoint<A>) {
+        self.source = *source;
+        self.destination = *destination;
+        self.protocol = protocol.number();
+        self.side = side.number();
+        self.pad = [0; 2];
+    }
+
+    /// Makes it the tuple of the other direction on the same side.
+    pub(crate) fn set_swapped_endpoints(&mut self) {
+        (self.source, self.destination) = (self.destination, self.source);
+    }
+
+    /// Makes it another tuple's of the other direction on the same side.
+    pub(crate) fn set_swapped(&mut self, other: &Self) {
+        (self.source, self.destination) = (other.destination, other.source);
+        (self.protocol, self.side, self.pad) = (other.protocol, other.side, [0; 2]);
+    }
+
     /// The same conversation in the other direction, seen on `side`.
     ///
     /// ```
     /// use netfwd_common::abi::{Endpoint, Protocol, Side, Tuple};
     /// let (container, peer) = (Endpoint::new([172, 17, 0, 2], 40000), Endpoint::new([192, 0, 2, 1], 53));
-    /// let query = Tuple::new(Protocol::Udp, Side::Inside, container, peer);
+    /// let query = Tuple::new(Protocol::UDP, Side::Inside, container, peer);
     /// let answer = query.inverted(Side::Outside);
     /// assert_eq!((answer.source, answer.destination), (peer, container));
     /// ```
     #[must_use]
     pub fn inverted(&self, side: Side) -> Self {
         Self { source: self.destination, destination: self.source, side: side.number(), ..*self }
+    }
+
+    /// Its protocol.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        Protocol::from_number(self.protocol)
+    }
+
+    /// Whether it is seen on `side`.
+    #[must_use]
+    pub fn is_on(&self, side: Side) -> bool {
+        self.side == side.number()
     }
 }

@@ -1,118 +1,116 @@
 use core::ops::ControlFlow;
 
-use super::{State, ending, retire, retire_and_free};
+use super::{State, ending, is_shared, retire, retire_and_free, shared};
 use crate::{
-    abi::{Address, Connection, FlowEvent, LiveConnection, Reason, Rule, Slot, Tuple},
-    pipeline::Hook,
+    abi::{Address, Endpoint, FlowEvent, Reason, Slot, Tuple},
+    parse::Parse,
+    scratch::Scratch,
     tables::{ReserveError, Tables},
 };
-
-/// Reply tuples tried for a new connection.
-const ATTEMPTS: u32 = 128;
 
 /// Slots looked at when none is free.
 const SCAVENGED: u32 = 64;
 
-/// A connection about to be made.
-pub struct Opening<'a, A> {
-    /// Its first packet's tuple.
-    pub original: &'a Tuple<A>,
-    /// What makes it.
-    pub rule: Rule,
-    /// Where and when its first packet came.
-    pub hook: &'a Hook<'a>,
+/// What became of a draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is a record, in the slot that is noted down.
+    Here,
+    /// Another CPU has made the same one at the same time.
+    Elsewhere,
+    /// Nothing, for this reason.
+    Failed(Reason),
 }
 
-/// Makes a connection whose reply tuple is the first of `candidate(0)`, `candidate(1)` … that is free. A candidate
-/// of `None` is skipped.
+/// Makes the drafted record, with the first port of the search as its reply tuple's destination port that is free.
+/// Unless it is made here, what it was to hold is released.
 ///
-/// It is no error if another CPU makes the same connection at the same time: then that one is this packet's too.
-pub fn open<A: Address, T: Tables<A>>(
-    tables: &T,
-    opening: &Opening<'_, A>,
-    candidate: impl Fn(u32) -> Option<Tuple<A>>,
-) -> Result<(), Reason> {
-    let slot = claim_slot(tables, opening.hook.now).ok_or(Reason::TableFull)?;
-    let result = reserve_reply(tables, opening, slot, candidate).and_then(|()| reserve_original(tables, opening, slot));
-    if result == Ok(true) {
-        return Ok(());
+/// `avoids_host` leaves out the ports on which the host itself, or a mapping, would get the answers.
+#[inline(never)]
+pub fn open<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>, avoids_host: bool) -> Opened {
+    let opened = if claim_slot(tables, scratch) {
+        fill(tables, scratch, avoids_host)
+    } else {
+        Opened::Failed(Reason::TableFull)
+    };
+    if opened != Opened::Here {
+        shared::release(tables, scratch.draft.parent, scratch.draft.created);
     }
-    tables.give_free_slot(slot.number);
-    match result {
-        Ok(_) => Ok(()),
-        Err(ReserveError::Exists) => Err(Reason::PortsExhausted),
-        Err(ReserveError::Full) => Err(Reason::NoMemory),
-    }
+    opened
 }
 
-/// Reserves the original tuple, and with that completes the connection; false if another CPU was faster. Unless it
-/// completes, the reply tuple is released.
-fn reserve_original<A: Address, T: Tables<A>>(
-    tables: &T,
-    opening: &Opening<'_, A>,
-    slot: Slot,
-) -> Result<bool, ReserveError> {
-    // Found again rather than carried through the loop above: kernel 6.1 would not know the pointer any more.
-    let connection = tables.connection(slot.number).ok_or(ReserveError::Full)?;
-    match tables.reserve(opening.original, slot) {
-        Ok(()) => {
-            T::store(&connection.state, State::opening(slot.incarnation).0 | State::LIVE);
-            tables.count_flow(opening.rule);
-            tables.count_event(FlowEvent::Created);
-            Ok(true)
-        }
-        Err(error) => {
-            tables.release(&connection.reply);
-            if error == ReserveError::Exists { Ok(false) } else { Err(error) }
-        }
+fn fill<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>, avoids_host: bool) -> Opened {
+    let opened = match reserve_reply(tables, scratch, avoids_host) {
+        Ok(()) => complete(tables, scratch),
+        Err(ReserveError::Exists) => Opened::Failed(Reason::PortsExhausted),
+        Err(ReserveError::Full) => Opened::Failed(Reason::NoMemory),
+    };
+    if opened != Opened::Here {
+        tables.give_free_slot(scratch.slot.number);
     }
+    opened
 }
 
-/// Writes the record with the first candidate that nobody has, and reserves that.
-fn reserve_reply<A: Address, T: Tables<A>>(
+/// Reserves the reply tuple.
+fn reserve_reply<A: Parse, T: Tables<A>>(
     tables: &T,
-    opening: &Opening<'_, A>,
-    slot: Slot,
-    candidate: impl Fn(u32) -> Option<Tuple<A>>,
+    scratch: &mut Scratch<A>,
+    avoids_host: bool,
 ) -> Result<(), ReserveError> {
-    let mut result = Err(ReserveError::Exists);
-    tables.repeat(ATTEMPTS, |attempt| {
-        let Some(connection) = candidate(attempt).and_then(|reply| write(tables, opening, slot, reply)) else {
+    // Not on the stack: of what a loop leaves there, kernel 6.1 believes too much.
+    scratch.reserved = Err(ReserveError::Exists);
+    tables.repeat(scratch.search.attempts(), |attempt| {
+        let Scratch { draft, search, slot, reserved, .. } = &mut *scratch;
+        let has_port = search.write_port(attempt, &mut draft.reply.destination.port);
+        // Of what somebody sends to their own outside port, the answer must not look as the question does.
+        let is_usable = has_port && draft.reply != draft.original;
+        if !is_usable || (avoids_host && is_of_the_host(tables, &draft.reply)) {
             return ControlFlow::Continue(());
-        };
-        result = reserve_over_ended(tables, &connection.reply, slot, opening.hook.now);
-        if result == Err(ReserveError::Exists) {
+        }
+        *reserved = reserve_over_ended(tables, &draft.reply, *slot, draft.created);
+        if *reserved == Err(ReserveError::Exists) {
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(())
     });
-    result
+    scratch.reserved
 }
 
-fn write<'t, A: Address, T: Tables<A>>(
-    tables: &'t T,
-    opening: &Opening<'_, A>,
-    slot: Slot,
-    reply: Tuple<A>,
-) -> Option<&'t LiveConnection<A>> {
-    tables.write(
-        slot.number,
-        &Connection {
-            original: *opening.original,
-            reply,
-            rule: opening.rule,
-            uplink: opening.hook.ifindex,
-            pad: 0,
-            created: opening.hook.now,
-            last_seen: opening.hook.now,
-            state: State::opening(slot.incarnation).0,
-            packets: [0; 2],
-            bytes: [0; 2],
-        },
-    )
+/// Whether the host has a socket that would get such answers, or a mapping.
+fn is_of_the_host<A: Address, T: Tables<A>>(tables: &T, reply: &Tuple<A>) -> bool {
+    let Endpoint { port, .. } = reply.destination;
+    tables.has_host_socket(reply)
+        || tables.mapping(reply.protocol(), reply.destination).is_some()
+        || tables.mapping(reply.protocol(), Endpoint { address: A::UNSPECIFIED, port }).is_some()
 }
 
-/// Reserves a tuple, taking it over from a connection that has ended.
+/// Writes the record, and reserves the original tuple. Until then nobody takes it for a record: its state has another
+/// incarnation than what the reply tuple leads to.
+fn complete<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> Opened {
+    let Scratch { draft, slot, .. } = scratch;
+    draft.state = State::opening(slot.incarnation).0;
+    let reserved = match tables.write(slot.number, draft) {
+        Some(_) => reserve_over_ended(tables, &draft.original, *slot, draft.created),
+        None => Err(ReserveError::Full),
+    };
+    if let Err(error) = reserved {
+        tables.release(&draft.reply);
+        return if error == ReserveError::Exists { Opened::Elsewhere } else { Opened::Failed(Reason::NoMemory) };
+    }
+    let state = State(draft.state | State::LIVE);
+    let is_shared = is_shared(&draft.original);
+    if let Some(record) = tables.connection(slot.number) {
+        T::store(&record.state, if is_shared { state.with_child().0 } else { state.0 });
+    }
+    if !is_shared {
+        tables.count_flow(draft.rule);
+        tables.count_event(FlowEvent::Created);
+    }
+    Opened::Here
+}
+
+/// Reserves a tuple, taking it over from a record that has ended.
+#[inline(never)]
 fn reserve_over_ended<A: Address, T: Tables<A>>(
     tables: &T,
     tuple: &Tuple<A>,
@@ -130,42 +128,48 @@ fn reserve_over_ended<A: Address, T: Tables<A>>(
         return first;
     }
     let event = ending(tables, connection, state, now).ok_or(ReserveError::Exists)?;
-    retire_and_free(tables, holder, connection, state, event);
+    retire_and_free(tables, holder, connection, state, event, now);
     tables.reserve(tuple, slot)
 }
 
-/// A slot that this CPU alone owns.
-fn claim_slot<A: Address, T: Tables<A>>(tables: &T, now: u64) -> Option<Slot> {
-    let number = tables.take_free_slot().or_else(|| unused_slot(tables)).or_else(|| scavenge(tables, now))?;
-    let last = State(T::load(&tables.connection(number)?.state));
-    Some(Slot { number, incarnation: last.incarnation().wrapping_add(1) })
+/// Claims a slot for this CPU alone; false if there is none.
+#[inline(never)]
+fn claim_slot<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> bool {
+    scratch.slot = Slot::NONE;
+    match tables.take_free_slot().or_else(|| unused_slot(tables)) {
+        Some(number) => scratch.slot.number = number,
+        None => scavenge(tables, scratch),
+    }
+    let Some(record) = tables.connection(scratch.slot.number) else {
+        return false;
+    };
+    scratch.slot.incarnation = State(T::load(&record.state)).incarnation().wrapping_add(1);
+    true
 }
 
 fn unused_slot<A: Address, T: Tables<A>>(tables: &T) -> Option<u32> {
-    let max_flows = tables.settings()?.max_flows;
-    if tables.high_water() >= max_flows {
+    let max_records = tables.max_records();
+    if tables.high_water() >= max_records {
         return None;
     }
-    Some(tables.raise_high_water()).filter(|number| *number < max_flows)
+    Some(tables.raise_high_water()).filter(|number| *number < max_records)
 }
 
-/// A slot whose connection has ended or is half open, out of a few by chance. An assured connection never gives way
-/// (RFC 6888 REQ-11), and a flood of first packets cannot crowd it out.
-fn scavenge<A: Address, T: Tables<A>>(tables: &T, now: u64) -> Option<u32> {
-    let max_flows = tables.settings()?.max_flows;
+/// Takes the slot of a record that has ended or is half open, out of a few by chance. An assured connection never gives
+/// way (RFC 6888 REQ-11), and a flood of first packets cannot crowd it out.
+fn scavenge<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) {
+    let max_records = tables.max_records();
     let start = tables.random();
-    let mut found = None;
     tables.repeat(SCAVENGED, |step| {
-        let Some(number) = start.wrapping_add(step).checked_rem(max_flows) else {
+        let Some(number) = start.wrapping_add(step).checked_rem(max_records) else {
             return ControlFlow::Break(());
         };
-        if give_way(tables, number, now) {
-            found = Some(number);
+        if give_way(tables, number, scratch.draft.created) {
+            scratch.slot.number = number;
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     });
-    found
 }
 
 fn give_way<A: Address, T: Tables<A>>(tables: &T, number: u32, now: u64) -> bool {
@@ -173,12 +177,12 @@ fn give_way<A: Address, T: Tables<A>>(tables: &T, number: u32, now: u64) -> bool
         return false;
     };
     let state = State(T::load(&connection.state));
-    let half_open = state.has(State::LIVE) && !state.has(State::ASSURED);
+    let is_spare = state.has(State::LIVE) && !state.has(State::ASSURED) && state.children() == 0;
     let event = match ending(tables, connection, state, now) {
         Some(event) => event,
-        None if half_open => FlowEvent::Evicted,
+        None if is_spare => FlowEvent::Evicted,
         None => return false,
     };
     let slot = Slot { number, incarnation: state.incarnation() };
-    retire(tables, slot, connection, state, event)
+    retire(tables, slot, connection, state, event, now)
 }

@@ -1,5 +1,6 @@
+use super::shared;
 use crate::{
-    abi::{Direction, Protocol, Timeouts},
+    abi::{Direction, Protocol, Side, Timeouts, Tuple},
     parse::{Kind, TcpFlags, Transport},
 };
 
@@ -26,6 +27,9 @@ impl State {
     /// A RST was seen, and nothing after it.
     pub const RESET: u64 = 1 << 6;
 
+    /// One holder of a shared record; their number is in the bits above.
+    pub const CHILD: u64 = 1 << 8;
+
     const BOTH_FINS: u64 = Self::FIN_ORIGINAL | Self::FIN_REPLY;
 
     /// A slot's state while a connection is being opened in it.
@@ -39,6 +43,18 @@ impl State {
     pub fn incarnation(self) -> u32 {
         let [a, b, c, d, ..] = self.0.to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// How many hold it: see [`super::shared`].
+    #[must_use]
+    pub fn children(self) -> u32 {
+        let [.., a, b, c, _] = self.0.to_be_bytes();
+        u32::from_be_bytes([0, a, b, c])
+    }
+
+    /// The same with one holder more.
+    pub(super) fn with_child(self) -> Self {
+        Self(self.0.wrapping_add(Self::CHILD))
     }
 
     /// Whether all of `flags` are set.
@@ -56,7 +72,9 @@ impl State {
         };
         match (transport.kind, direction) {
             (Kind::Tcp, _) => self.after_tcp(direction, transport.flags, replied),
-            (_, Direction::Original) => (0, 0),
+            // RFC 9260 section 9: the association is gone at both ends.
+            (Kind::Sctp, _) if transport.chunk.ends() => (Self::RESET, 0),
+            (Kind::LaterFragment, _) | (_, Direction::Original) => (0, 0),
             (_, Direction::Reply) => (replied | Self::ASSURED, 0),
         }
     }
@@ -93,7 +111,10 @@ impl State {
     #[must_use]
     pub fn phase(self, protocol: u8) -> Phase {
         let is_replied = self.has(Self::REPLIED);
-        if protocol != Protocol::Tcp.number() {
+        if protocol == Protocol::SCTP.number() && self.has(Self::RESET) {
+            return Phase::Reset;
+        }
+        if protocol != Protocol::TCP.number() {
             return if is_replied { Phase::Replied } else { Phase::Unreplied };
         }
         if self.has(Self::RESET) {
@@ -127,7 +148,7 @@ pub enum Phase {
     HalfClosed,
     /// TCP: both ends have.
     Closing,
-    /// TCP: one end has reset it.
+    /// TCP, SCTP: one end has reset it.
     Reset,
 }
 
@@ -160,20 +181,37 @@ impl Phase {
     }
 }
 
-/// How long a connection lives after its last packet, in nanoseconds.
+/// How long a record with this original tuple lives after its last packet, or after its last holder, in nanoseconds.
 #[must_use]
-pub fn lifetime(protocol: u8, state: State, timeouts: &Timeouts) -> u64 {
-    match (Protocol::from_number(protocol), state.phase(protocol)) {
-        (Some(Protocol::Tcp), Phase::Established | Phase::HalfClosed) => timeouts.tcp_established,
-        (Some(Protocol::Tcp), _) => timeouts.tcp_transitory,
-        (Some(Protocol::Icmp), _) => timeouts.icmp,
-        (Some(Protocol::Udp) | None, _) => timeouts.udp,
+pub fn lifetime<A>(original: &Tuple<A>, state: State, timeouts: &Timeouts) -> u64 {
+    if original.side == Side::Binding.number() {
+        return shared::HOLD;
+    }
+    if !Side::is_of_packets(original.side) {
+        return 0;
+    }
+    match (Protocol::from_number(original.protocol), state.phase(original.protocol)) {
+        (Protocol::SCTP, Phase::Unreplied | Phase::Reset) => timeouts.sctp_transitory,
+        (Protocol::SCTP, _) => timeouts.sctp_established,
+        (_, Phase::SynSent | Phase::SynReceived) => timeouts.tcp_opening,
+        (_, Phase::Established) => timeouts.tcp_established,
+        (_, Phase::HalfClosed) => timeouts.tcp_half_closed,
+        (_, Phase::Closing) => timeouts.tcp_closing,
+        (_, Phase::Reset) => timeouts.tcp_reset,
+        (Protocol::ICMP | Protocol::ICMPV6, _) => timeouts.icmp,
+        (Protocol::UDP, Phase::Unreplied) => timeouts.udp_unreplied,
+        (Protocol::UDP, Phase::Replied) => timeouts.udp,
+        (_, Phase::Unreplied | Phase::Replied) => timeouts.other,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        abi::{Endpoint, V4},
+        parse::Chunk,
+    };
     use Direction::{Original, Reply};
 
     const SYN: u8 = TcpFlags::SYN;
@@ -182,7 +220,9 @@ mod tests {
     const RST: u8 = TcpFlags::RST;
 
     fn segment(flags: u8) -> Transport {
-        Transport { kind: Kind::Tcp, source_port: [0, 1], destination_port: [0, 2], flags: TcpFlags(flags) }
+        let (source_port, destination_port) = ([0, 1], [0, 2]);
+        let (flags, chunk, protocol) = (TcpFlags(flags), Chunk::NONE, Protocol::TCP);
+        Transport { kind: Kind::Tcp, protocol, source_port, destination_port, flags, chunk }
     }
 
     fn phase_after(packets: &[(Direction, u8)]) -> Phase {
@@ -192,7 +232,7 @@ mod tests {
             state = State((state.0 | set) & !clear);
         }
         assert_eq!(state.incarnation(), 7);
-        state.phase(Protocol::Tcp.number())
+        state.phase(Protocol::TCP.number())
     }
 
     #[test]
@@ -210,6 +250,17 @@ mod tests {
         }
         assert_eq!(phase_after(&open[..1]), Phase::SynSent);
         assert_eq!(phase_after(&open[..2]), Phase::SynReceived);
+    }
+
+    #[test]
+    fn an_association_that_is_aborted_or_shut_down_lives_no_longer_than_a_new_one() {
+        for chunk in [Chunk::ABORT, Chunk::SHUTDOWN_COMPLETE] {
+            let (kind, protocol) = (Kind::Sctp, Protocol::SCTP);
+            let (set, _) = State(State::REPLIED).after(Reply, Transport { kind, protocol, chunk, ..segment(0) });
+            let state = State(State::REPLIED | set);
+            assert_eq!(state.phase(protocol.number()), Phase::Reset);
+            assert_eq!(seconds(Protocol::SCTP, Side::Inside, state.0), 240);
+        }
     }
 
     #[test]
@@ -231,17 +282,68 @@ mod tests {
         assert!(State(State::LIVE | State::RESET).is_refreshed_by(segment(ACK)));
     }
 
+    fn seconds(protocol: Protocol, side: Side, flags: u64) -> u64 {
+        let nobody = Endpoint::<V4>::NOBODY;
+        lifetime(&Tuple::new(protocol, side, nobody, nobody), State(flags), &Timeouts::default()) / 1_000_000_000
+    }
+
     #[test]
     fn lifetimes_follow_the_rfcs() {
-        let timeouts = Timeouts::default();
-        let second = 1_000_000_000;
-        let tcp = |flags| lifetime(6, State(flags), &timeouts) / second;
-        assert_eq!(tcp(State::LIVE), 240);
+        let of = |protocol, flags| seconds(protocol, Side::Inside, State::LIVE | flags);
+        let tcp = |flags| of(Protocol::TCP, flags);
+        assert_eq!((tcp(0), tcp(State::REPLIED)), (240, 240));
         assert_eq!(tcp(State::REPLIED | State::ASSURED), 7440);
         assert_eq!(tcp(State::REPLIED | State::ASSURED | State::FIN_REPLY), 7440);
         assert_eq!(tcp(State::REPLIED | State::ASSURED | State::BOTH_FINS), 240);
         assert_eq!(tcp(State::REPLIED | State::ASSURED | State::RESET), 240);
-        assert_eq!(lifetime(17, State(0), &timeouts) / second, 300);
-        assert_eq!(lifetime(1, State(0), &timeouts) / second, 60);
+        assert_eq!((of(Protocol::UDP, 0), of(Protocol::UDP, State::REPLIED)), (300, 300));
+        assert_eq!((of(Protocol::ICMP, 0), of(Protocol::ICMPV6, State::REPLIED)), (60, 60));
+        assert_eq!((of(Protocol::SCTP, 0), of(Protocol::SCTP, State::REPLIED)), (240, 7440));
+        assert_eq!(of(Protocol::from_number(47), State::REPLIED), 600);
+    }
+
+    #[test]
+    fn each_timeout_is_that_of_its_state() {
+        let timeouts = Timeouts {
+            tcp_opening: 1,
+            tcp_established: 2,
+            tcp_half_closed: 3,
+            tcp_closing: 4,
+            tcp_reset: 5,
+            udp_unreplied: 6,
+            udp: 7,
+            icmp: 8,
+            sctp_transitory: 9,
+            sctp_established: 10,
+            other: 11,
+            fragment: 12,
+        };
+        let replied = State::REPLIED | State::ASSURED;
+        for (protocol, flags, expected) in [
+            (Protocol::TCP, 0, 1),
+            (Protocol::TCP, State::REPLIED, 1),
+            (Protocol::TCP, replied, 2),
+            (Protocol::TCP, replied | State::FIN_ORIGINAL, 3),
+            (Protocol::TCP, replied | State::BOTH_FINS, 4),
+            (Protocol::TCP, replied | State::RESET, 5),
+            (Protocol::UDP, 0, 6),
+            (Protocol::UDP, replied, 7),
+            (Protocol::ICMP, replied, 8),
+            (Protocol::ICMPV6, 0, 8),
+            (Protocol::SCTP, 0, 9),
+            (Protocol::SCTP, replied, 10),
+            (Protocol::from_number(50), 0, 11),
+        ] {
+            let nobody = Endpoint::<V4>::NOBODY;
+            let tuple = Tuple::new(protocol, Side::Outside, nobody, nobody);
+            assert_eq!(lifetime(&tuple, State(flags), &timeouts), expected, "{protocol} {flags:x}");
+        }
+    }
+
+    #[test]
+    fn a_binding_stays_for_two_minutes_and_other_shared_records_not_at_all() {
+        assert_eq!(seconds(Protocol::UDP, Side::Binding, State::LIVE), 120); // RFC 6888 REQ-8
+        assert_eq!(seconds(Protocol::UDP, Side::Permission, State::LIVE), 0);
+        assert_eq!(seconds(Protocol::ANY, Side::Account, State::LIVE), 0);
     }
 }

@@ -1,37 +1,196 @@
-//! Source NAT of what leaves a subnet through an uplink.
+//! Source NAT: the sender of a new connection appears with another endpoint.
+//!
+//! An inside endpoint has one outside port towards everybody, its *binding* (RFC 4787 REQ-1), which its connections
+//! hold. When ports run short, a connection shares a port with connections to other destinations instead. What has to be
+//! opened for a connection is opened step by step, by one loop: the verifier goes through its body once.
 
-use super::ports::Search;
+use core::ops::ControlFlow;
+
 use crate::{
-    abi::{Address, Endpoint, Masquerade, Protocol, Reason, Side, Tuple},
-    conntrack::{self, Opening},
+    abi::{Address, Connection, Endpoint, Filtering, Interface, Masquerade, Protocol, Reason, Side, Slot, Tuple},
+    conntrack::{self, Opened, shared},
+    parse::Parse,
     pipeline::Hook,
+    scratch::Scratch,
     tables::Tables,
 };
 
-/// Opens a connection whose sender appears as the masquerade's address, with its own port if that is free there.
-#[inline(never)]
-pub fn open<A: Address, T: Tables<A>>(
-    tables: &T,
-    hook: &Hook<'_>,
-    original: &Tuple<A>,
-    masquerade: &Masquerade<A>,
-) -> Result<(), Reason> {
-    let (first, last) = range(original.protocol, masquerade);
-    let search = Search::new(first, last, original.source.port, tables.random());
-    let opening = Opening { original, rule: masquerade.rule, hook };
-    conntrack::open(tables, &opening, |attempt| {
-        let outside = Endpoint { address: masquerade.address, port: search.port(attempt) };
-        let reply = Tuple { source: outside, ..*original }.inverted(Side::Outside);
-        // A host's own connection with this tuple would lose its packets to the container.
-        (!tables.has_host_socket(&reply)).then_some(reply)
-    })
+/// What is to be held or opened next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The sender's account, where sources are limited (RFC 6888 REQ-4).
+    Account,
+    /// The sender's binding.
+    Binding,
+    /// The permission for the receiver's address to send to the binding's endpoint, where filtering asks for it.
+    Permission,
+    /// The connection, with the binding's port.
+    Connection,
+    /// The connection, with any port that is free towards its destination.
+    Sharing,
 }
 
-/// The ports or identifiers to choose from. ICMP identifiers have no privileged range.
-fn range<A>(protocol: u8, masquerade: &Masquerade<A>) -> ([u8; 2], [u8; 2]) {
-    if protocol == Protocol::Icmp.number() {
-        ([0, 1], [0xff, 0xff])
-    } else {
-        (masquerade.first_port, masquerade.last_port)
+/// More than there are steps: what another CPU does at the same time may cost some.
+const STEPS: u32 = 32;
+
+/// The masquerade in force for a source address.
+#[inline(never)]
+pub fn lookup<'t, A: Address, T: Tables<A>>(tables: &'t T, ifindex: u32, source: &A) -> Option<&'t Masquerade<A>> {
+    let masquerade = tables.masquerade(ifindex, *source)?;
+    tables.is_in_force(masquerade.rule).then_some(masquerade)
+}
+
+/// The first step for a protocol: what has no ports has no binding.
+#[must_use]
+pub const fn first_step(protocol: Protocol) -> Step {
+    if protocol.name().is_some() { Step::Binding } else { Step::Sharing }
+}
+
+/// Opens a connection for the packet, from the step that is written on. Its sender appears as [`Scratch::masquerade`]
+/// says, its receiver is [`Scratch::target`], and its answers are seen on [`Scratch::target_side`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the verifier allows eight frames")]
+pub(crate) fn open<A: Parse, T: Tables<A>>(
+    tables: &T,
+    hook: &Hook<'_>,
+    scratch: &mut Scratch<A>,
+) -> Result<(), Reason> {
+    scratch.parent = Slot::NONE;
+    scratch.outcome = Err(Reason::Contended);
+    tables.repeat(STEPS, |_| {
+        if take_step(tables, hook, scratch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    // Still held only if the steps did not suffice.
+    shared::release(tables, scratch.parent, hook.now);
+    scratch.outcome
+}
+
+/// Takes a step; true if it was the last one, which has left its outcome.
+fn take_step<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> bool {
+    write_draft(tables, hook, scratch);
+    // Read only now: what the verifier learns of it above would have it follow each step separately.
+    let step = scratch.step;
+    if matches!(step, Step::Account | Step::Binding | Step::Permission) {
+        if let Some(slot) = shared::hold(tables, &scratch.draft.original, hook.now) {
+            // What is found holds the same already.
+            shared::release(tables, scratch.parent, hook.now);
+            scratch.parent = slot;
+            return advance(tables, hook, scratch, step);
+        }
+        if step == Step::Binding && hook.interface.max_ports_per_source != 0 && scratch.parent == Slot::NONE {
+            scratch.step = Step::Account;
+            return false;
+        }
     }
+    match conntrack::open(tables, scratch, step != Step::Permission && step != Step::Account) {
+        Opened::Here => {
+            scratch.parent = scratch.slot;
+            advance(tables, hook, scratch, step)
+        }
+        // It is found at the next attempt, and a connection by the packet itself.
+        Opened::Elsewhere => {
+            scratch.parent = Slot::NONE;
+            let is_connection = matches!(step, Step::Connection | Step::Sharing);
+            scratch.outcome = if is_connection { Ok(()) } else { Err(Reason::Contended) };
+            scratch.step = if step == Step::Permission { Step::Binding } else { step };
+            is_connection
+        }
+        // Their tuples are no choice: another CPU is making the same one.
+        Opened::Failed(Reason::PortsExhausted) if matches!(step, Step::Account | Step::Permission) => {
+            scratch.parent = Slot::NONE;
+            scratch.step = Step::Binding;
+            false
+        }
+        Opened::Failed(Reason::PortsExhausted) if step != Step::Sharing => {
+            scratch.parent = Slot::NONE;
+            scratch.step = Step::Sharing;
+            false
+        }
+        Opened::Failed(reason) => {
+            scratch.parent = Slot::NONE;
+            scratch.outcome = Err(reason);
+            true
+        }
+    }
+}
+
+/// Goes on from a step that has succeeded; what was held or opened is [`Scratch::parent`]. `true`: it was the last one.
+fn advance<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>, step: Step) -> bool {
+    scratch.step = match step {
+        Step::Account => {
+            // This holder is among them already.
+            if shared::holders(tables, scratch.parent) > hook.interface.max_ports_per_source {
+                scratch.outcome = Err(Reason::SourceLimit);
+                return true;
+            }
+            Step::Binding
+        }
+        Step::Binding if hook.interface.filtering() == Filtering::Address => Step::Permission,
+        Step::Binding | Step::Permission => Step::Connection,
+        Step::Connection | Step::Sharing => {
+            scratch.parent = Slot::NONE;
+            scratch.outcome = Ok(());
+            return true;
+        }
+    };
+    false
+}
+
+/// Drafts the record that the step opens.
+#[inline(never)]
+fn write_draft<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) {
+    let Scratch { tuple, draft, search, masquerade, target, target_side, opener, parent, .. } = scratch;
+    draft.begin(*opener, hook.now, masquerade.rule, *parent);
+    let (protocol, own) = (tuple.protocol(), tuple.source.port);
+    let outside = &Endpoint { address: masquerade.address, port: own };
+    let Connection { original, reply, .. } = draft;
+    match scratch.step {
+        Step::Account => {
+            original.set(Protocol::ANY, Side::Account, &tuple.source, outside);
+            (original.source.port, original.destination.port) = ([0; 2], [0; 2]);
+            reply.set_swapped(original);
+            search.only([0; 2]);
+        }
+        Step::Binding => {
+            original.set(protocol, Side::Binding, &tuple.source, outside);
+            original.destination.port = [0; 2];
+            reply.set(protocol, Side::Binding, &Endpoint::NOBODY, outside);
+            search.for_sender(&masquerade.ports, protocol, own, tables.random());
+        }
+        Step::Permission => {
+            let Some(record) = shared::held(tables, *parent) else { return };
+            write_permission(original, protocol, &record.reply.destination, &tuple.destination);
+            reply.set_swapped(original);
+            search.only(original.source.port);
+        }
+        Step::Connection => {
+            let Some(record) = shared::held(tables, *parent) else { return };
+            *original = *tuple;
+            reply.set(protocol, *target_side, target, &record.reply.destination);
+            search.only(reply.destination.port);
+        }
+        Step::Sharing => {
+            *original = *tuple;
+            reply.set(protocol, *target_side, target, outside);
+            search.for_sender(&masquerade.ports, protocol, own, tables.random());
+        }
+    }
+}
+
+/// The key of the permission for a peer, whose port does not matter, to send to an outside endpoint.
+pub(super) fn write_permission<A: Address>(
+    key: &mut Tuple<A>,
+    protocol: Protocol,
+    outside: &Endpoint<A>,
+    peer: &Endpoint<A>,
+) {
+    key.set(protocol, Side::Permission, outside, peer);
+    key.destination.port = [0; 2];
+}
+
+/// What a connection of the host's own is masqueraded with: its address, and another port.
+pub fn write_for_host<A: Parse>(hook: &Hook<'_>, scratch: &mut Scratch<A>) {
+    let Interface { ports, rule, .. } = *hook.interface;
+    scratch.masquerade = Masquerade { address: scratch.headers.source, ports, rule };
+    scratch.step = Step::Sharing;
 }

@@ -1,105 +1,70 @@
-//! Ethernet frames, built by another implementation than the one under test.
+//! Ethernet frames of both families, built by other code than the one under test.
 
-use etherparse::{
-    EtherType, Icmpv4Type, IpHeaders, IpNumber, Ipv4Header, Ipv4Options, PacketBuilder, TcpHeader, icmpv4,
-};
-use netfwd_common::{
-    abi::{Endpoint, V4},
-    parse::TcpFlags,
-};
+use netfwd_common::abi::Endpoint;
 
-/// Bytes before the IP header.
-pub(crate) const ETHERNET: usize = 14;
+pub(crate) use super::packets::{Content, Ip, LINK};
 
-/// What an IPv4 packet carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A TCP segment with these flags.
-    Tcp(u8),
-    /// A UDP datagram, with a checksum or without.
-    Udp { has_checksum: bool },
-    /// Its identifier is the source port.
-    EchoRequest,
-    /// Its identifier is the destination port.
-    EchoReply,
-    /// An ICMP error about nothing in particular.
-    TimeExceeded,
+/// UDP with a checksum.
+pub(crate) const UDP: Content = Content::Udp;
+/// A TCP segment that opens a connection.
+pub(crate) const SYN: Content = tcp(0x02);
+/// Its answer.
+pub(crate) const SYN_ACK: Content = tcp(0x12);
+/// A segment in between.
+pub(crate) const ACK: Content = tcp(0x10);
+/// The last segment of one end.
+pub(crate) const FIN: Content = tcp(0x11);
+/// A segment that aborts a connection.
+pub(crate) const RST: Content = tcp(0x04);
+
+/// A TCP segment without options.
+pub(crate) const fn tcp(flags: u8) -> Content {
+    Content::Tcp(flags, 0)
 }
 
 /// A frame to build.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame {
+pub(crate) struct Frame<A> {
     /// Its sender.
-    pub(crate) source: Endpoint<V4>,
+    pub(crate) source: Endpoint<A>,
     /// Its receiver.
-    pub(crate) destination: Endpoint<V4>,
+    pub(crate) destination: Endpoint<A>,
     /// Its content.
-    pub(crate) kind: Kind,
-    /// 32-bit words of IP options.
-    pub(crate) ip_options: u8,
-    /// 32-bit words of TCP options.
-    pub(crate) tcp_options: u8,
+    pub(crate) content: Content,
+    /// 32-bit words of IPv4 options.
+    pub(crate) ip_options: usize,
     /// What follows the transport header.
     pub(crate) payload: Vec<u8>,
 }
 
-impl Frame {
+impl<A: Ip> Frame<A> {
     /// A frame without options and with an odd number of payload bytes.
-    pub(crate) fn new(kind: Kind, source: Endpoint<V4>, destination: Endpoint<V4>) -> Self {
-        Self { source, destination, kind, ip_options: 0, tcp_options: 0, payload: b"netfwd!".to_vec() }
+    pub(crate) fn new(content: Content, source: Endpoint<A>, destination: Endpoint<A>) -> Self {
+        Self { source, destination, content, ip_options: 0, payload: b"netfwd!".to_vec() }
     }
 
     /// Its bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let (source, destination) = (port(self.source), port(self.destination));
-        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ip(IpHeaders::Ipv4(self.ip(), <_>::default()));
-        let (mut bytes, payload) = (Vec::new(), self.payload.as_slice());
-        match self.kind {
-            Kind::Tcp(flags) => builder.tcp_header(self.tcp(source, destination, flags)).write(&mut bytes, payload),
-            Kind::Udp { .. } => builder.udp(source, destination).write(&mut bytes, payload),
-            Kind::EchoRequest => builder.icmpv4_echo_request(source, 1).write(&mut bytes, payload),
-            Kind::EchoReply => builder.icmpv4_echo_reply(destination, 1).write(&mut bytes, payload),
-            Kind::TimeExceeded => builder
-                .icmpv4(Icmpv4Type::TimeExceeded(icmpv4::TimeExceededCode::TtlExceededInTransit))
-                .write(&mut bytes, payload),
-        }
-        .expect("a frame of few bytes fits");
-        if self.kind == (Kind::Udp { has_checksum: false }) {
-            let checksum_at = self.transport_at() + 6;
-            bytes[checksum_at..checksum_at + 2].fill(0);
-        }
-        assert_eq!(bytes[12..14], EtherType::IPV4.0.to_be_bytes());
-        bytes
+        let ends = [self.source, self.destination];
+        super::packets::framed::<A>(&super::packets::ip(self.content, ends, self.ip_options, &self.payload))
     }
 
-    /// Where the transport header is.
-    pub(crate) fn transport_at(&self) -> usize {
-        ETHERNET + 20 + usize::from(self.ip_options) * 4
-    }
-
-    fn ip(&self) -> Ipv4Header {
-        // The builder sets lengths, protocol and checksums.
-        let header = Ipv4Header::new(0, 64, IpNumber::UDP, self.source.address, self.destination.address);
-        let options = vec![1; usize::from(self.ip_options) * 4];
-        Ipv4Header {
-            options: Ipv4Options::try_from(options.as_slice()).expect("at most 10 words"),
-            ..header.expect("an empty payload fits")
-        }
-    }
-
-    fn tcp(&self, source: u16, destination: u16, flags: u8) -> TcpHeader {
-        let flags = TcpFlags(flags);
-        let mut header = TcpHeader::new(source, destination, 1, 1024);
-        header.fin = flags.has(TcpFlags::FIN);
-        header.syn = flags.has(TcpFlags::SYN);
-        header.rst = flags.has(TcpFlags::RST);
-        header.ack = flags.has(TcpFlags::ACK);
-        let options = vec![1; usize::from(self.tcp_options) * 4];
-        header.set_options_raw(&options).expect("at most 10 words");
-        header
+    /// It in fragments with this many bytes of the datagram each, but for the last one: a multiple of 8.
+    pub(crate) fn fragments(&self, length: usize) -> Vec<Vec<u8>> {
+        let datagram = self.content.bytes(self.source, self.destination, &self.payload);
+        let ends = [self.source.address, self.destination.address];
+        let (protocol, count) = (self.content.protocol::<A>(), datagram.len().div_ceil(length));
+        let one = |(number, data): (usize, &[u8])| {
+            let offset = u16::try_from(number * length / 8).expect("short");
+            super::packets::framed::<A>(&super::packets::fragment(ends, protocol, data, offset, number + 1 < count))
+        };
+        datagram.chunks(length).enumerate().map(one).collect()
     }
 }
 
-fn port(endpoint: Endpoint<V4>) -> u16 {
-    u16::from_be_bytes(endpoint.port)
+/// An ICMP error from `reporter` to `receiver` about a frame.
+pub(crate) fn error_about<A: Ip>(frame: &[u8], reporter: A, receiver: A) -> Vec<u8> {
+    let ends = [reporter, receiver].map(|address| Endpoint::new(address, 0));
+    let about = Frame { payload: frame[LINK..].to_vec(), ..Frame::new(Content::TimeExceeded, ends[0], ends[1]) };
+    about.bytes()
 }

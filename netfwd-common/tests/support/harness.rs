@@ -1,59 +1,49 @@
 //! What the fuzzer runs, as plain functions: `tests/corpus.rs` runs them too.
 
-use netfwd_common::{
-    abi::Side,
-    parse::{self, Kind},
-};
+use netfwd_common::abi::{Filtering, PortChoice, Side, V4, V6};
 
 use crate::{
     journal::{Journal, Step},
-    world::Plan,
+    world::{Plan, choice},
 };
-
-/// Whatever the parser says about the bytes is in the bytes.
-pub(crate) fn parse(bytes: &[u8]) {
-    for link_header in [0, 14] {
-        let Ok(headers) = parse::ipv4(bytes, link_header) else {
-            continue;
-        };
-        let network = &bytes[usize::from(link_header == 14) * 14..];
-        assert_eq!((headers.network_at, network[0] >> 4), (link_header, 4));
-        assert_eq!(network[12..20], [headers.source, headers.destination].concat());
-        assert!(headers.transport_at >= link_header + 20);
-        let at = usize::try_from(headers.transport_at).expect("within the bytes");
-        let ports = [headers.transport.source_port, headers.transport.destination_port].concat();
-        match headers.transport.kind {
-            Kind::Tcp => assert_eq!((&bytes[at..at + 4], bytes[at + 13]), (&ports[..], headers.transport.flags.0)),
-            Kind::Udp => assert_eq!(&bytes[at..at + 4], ports),
-            Kind::EchoRequest => assert_eq!([&bytes[at + 4..at + 6], &[0; 2]].concat(), ports),
-            Kind::EchoReply => assert_eq!([&[0; 2], &bytes[at + 4..at + 6]].concat(), ports),
-            Kind::Untranslatable(reason) => assert!(reason.is_drop()),
-        }
-    }
-}
 
 /// A world and what happens in it keep every law.
 ///
-/// Three bytes for the world's size and chance, eight for the reservations that fail, one bit each; then steps: a
-/// byte for its kind, one for its length, and as many bytes as that.
+/// Four bytes for the world's size, ports, chance and configuration, eight for the reservations that fail, one bit
+/// each; then steps: a byte for its kind, one for its length, and as many bytes as that.
 pub(crate) fn pipeline(input: &[u8]) {
-    let Some(([flows, ports, seed, failing @ ..], mut rest)) = input.split_first_chunk::<11>() else {
+    let Some(([flows, ports, seed, configuration, failing @ ..], rest)) = input.split_first_chunk::<12>() else {
         return;
     };
     let failing = u64::from_be_bytes(*failing);
+    let flags = if configuration & 0x40 == 0 { 0 } else { PortChoice::KEEP_CLASS | PortChoice::KEEP_PARITY };
+    let ports = choice(&[1024..=1024 + u16::from(ports % 4)], flags);
     let plan = Plan {
-        max_flows: u32::from(flows % 6) + 1,
-        ports: 1024..=1024 + u16::from(ports % 4),
-        seed: u32::from_be_bytes([*seed; 4]),
         failing_reservations: (0..64).filter(|number| failing >> number & 1 == 1).collect(),
+        filtering: match configuration >> 1 & 3 {
+            1 => Filtering::Address,
+            2 => Filtering::Endpoint,
+            _ => Filtering::AddressAndPort,
+        },
+        max_ports_per_source: u32::from(configuration >> 3 & 3),
+        picks_up: configuration & 0x20 != 0,
+        ..Plan::new(u32::from(flows % 10) + 1, ports, u32::from_be_bytes([*seed; 4]))
     };
+    if configuration & 1 == 0 {
+        Journal::<V4>::new(plan).live_through(steps(rest));
+    } else {
+        Journal::<V6>::new(plan).live_through(steps(rest));
+    }
+}
+
+fn steps(mut rest: &[u8]) -> Vec<Step> {
     let mut steps = Vec::new();
     while let [kind, length, more @ ..] = rest {
         let (payload, more) = more.split_at(more.len().min(usize::from(*length)));
         steps.extend(step(*kind, payload));
         rest = more;
     }
-    Journal::new(plan).live_through(steps);
+    steps
 }
 
 fn step(kind: u8, payload: &[u8]) -> Option<Step> {
@@ -67,6 +57,8 @@ fn step(kind: u8, payload: &[u8]) -> Option<Step> {
         5 => Some(Step::StartRule(u32::from(first % 4))),
         6 => Some(Step::Condemn(u32::from(first))),
         7 => Some(Step::Sweep),
+        8 => Some(Step::Frame(Side::Bridge, payload.to_vec())),
+        9 => Some(Step::Error { back: first }),
         _ => None,
     }
 }

@@ -1,42 +1,50 @@
 //! What must hold after every packet and at every moment, whatever came.
 
-use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
+use std::{collections::HashSet, ops::Range, sync::atomic::Ordering::Relaxed};
 
 use netfwd_common::{
-    abi::{FlowEvent, LiveConnection, Reason, Rule, Side, Slot, Tuple, V4},
+    abi::{DatagramKey, Fate, Filtering, FlowEvent, LiveConnection, Protocol, Reason, Rule, Side, Slot, Tuple},
     conntrack::{self, State},
     memory::MemoryTables,
-    parse::{self, Headers, Kind, TcpFlags, Transport},
+    parse::{Fragmentation, Headers, Kind, TcpFlags, Transport},
     tables::Tables as _,
     verdict::Verdict,
 };
 
-use crate::world::{HOSTS, UPLINK};
+use crate::world::{BRIDGE, Place, Plan, UPLINK};
+
+/// Records that one packet opens at most: account, binding, permission and connection.
+const RECORDS_AT_ONCE: usize = 4;
 
 /// A live record at a moment.
-pub(crate) struct Seen {
+pub(crate) struct Seen<A> {
     slot: Slot,
-    original: Tuple<V4>,
-    reply: Tuple<V4>,
+    original: Tuple<A>,
+    reply: Tuple<A>,
     rule: Rule,
+    parent: Slot,
     state: State,
     refreshed: u64,
 }
 
-impl Seen {
+impl<A: Place> Seen<A> {
     /// Whether it matches nothing any more.
-    pub(crate) fn has_ended(&self, tables: &MemoryTables<V4>, now: u64) -> bool {
-        let is_in_force = tables.generations.get(&self.rule.id) == Some(&self.rule.generation);
-        let timeouts = &tables.settings.timeouts;
-        conntrack::ended(self.state, self.original.protocol, is_in_force, self.refreshed, timeouts, now).is_some()
+    pub(crate) fn has_ended(&self, tables: &MemoryTables<A>, now: u64) -> bool {
+        let (is_in_force, timeouts) = (tables.is_in_force(self.rule), &tables.settings.timeouts);
+        conntrack::ended(&self.original, self.state, is_in_force, self.refreshed, timeouts, now).is_some()
     }
 
-    fn deadline(&self, tables: &MemoryTables<V4>) -> u64 {
-        self.refreshed + conntrack::lifetime(self.original.protocol, self.state, &tables.settings.timeouts)
+    fn deadline(&self, tables: &MemoryTables<A>) -> u64 {
+        self.refreshed + conntrack::lifetime(&self.original, self.state, &tables.settings.timeouts)
+    }
+
+    /// Whether it is a connection, and not a record that connections share.
+    fn is_connection(&self) -> bool {
+        Side::is_of_packets(self.original.side)
     }
 
     /// What a packet with `tuple` is to look like on the other side, if it belongs to this connection.
-    fn translation(&self, tuple: &Tuple<V4>) -> Option<Tuple<V4>> {
+    fn translation(&self, tuple: &Tuple<A>) -> Option<Tuple<A>> {
         if self.original == *tuple {
             return Some(self.reply.inverted(Side::Outside));
         }
@@ -45,30 +53,31 @@ impl Seen {
 
     fn is_closed(&self) -> bool {
         let fins = State::FIN_ORIGINAL | State::FIN_REPLY;
-        self.original.protocol == 6 && (self.state.has(fins) || self.state.has(State::RESET))
+        self.original.protocol() == Protocol::TCP && (self.state.has(fins) || self.state.has(State::RESET))
     }
 }
 
 /// All live records.
-pub(crate) fn live(tables: &MemoryTables<V4>) -> Vec<Seen> {
-    let records = (0..tables.settings.max_flows).filter_map(|number| Some(seen(number, tables.connection(number)?)));
+pub(crate) fn live<A: Place>(tables: &MemoryTables<A>) -> Vec<Seen<A>> {
+    let records = (0..tables.max_records()).filter_map(|number| Some(seen(number, tables.connection(number)?)));
     records.filter(|seen| seen.state.has(State::LIVE)).collect()
 }
 
-fn seen(number: u32, record: &LiveConnection<V4>) -> Seen {
+fn seen<A: Place>(number: u32, record: &LiveConnection<A>) -> Seen<A> {
     let state = State(record.state.load(Relaxed));
     Seen {
         slot: Slot { number, incarnation: state.incarnation() },
         original: record.original,
         reply: record.reply,
         rule: record.rule,
+        parent: record.parent,
         state,
         refreshed: record.last_seen.load(Relaxed),
     }
 }
 
-/// Both tuples or none, no two connections share one, and no slot or event is lost.
-pub(crate) fn check_tables(tables: &MemoryTables<V4>, max_flows: u32) {
+/// Both tuples or none, no two records share one, and no slot or event is lost.
+pub(crate) fn check_tables<A: Place>(tables: &MemoryTables<A>, plan: &Plan) {
     let (live, index, free) = (live(tables), tables.tuples(), tables.free_slots());
     for seen in &live {
         assert_eq!(index.get(&seen.original), Some(&seen.slot), "the original tuple leads to its record");
@@ -81,26 +90,71 @@ pub(crate) fn check_tables(tables: &MemoryTables<V4>, max_flows: u32) {
 
     let mut slots: HashSet<_> = live.iter().map(|seen| seen.slot.number).collect();
     slots.extend(&free);
-    let used = tables.high_water().min(max_flows);
+    let used = tables.high_water().min(plan.max_flows);
     assert_eq!(slots.len(), live.len() + free.len(), "a slot is free or in use, once");
     assert_eq!(slots, (0..used).collect(), "every slot that was ever used is free or in use");
 
     let ends = [FlowEvent::Expired, FlowEvent::Ended, FlowEvent::Evicted].map(|event| tables.events(event));
     let ended: u64 = ends.iter().sum();
-    let count = u64::try_from(live.len()).expect("few");
+    let connections = live.iter().filter(|seen| seen.is_connection()).count();
+    let count = u64::try_from(connections).expect("few");
     assert_eq!(tables.events(FlowEvent::Created), count + ended, "every connection that was made lives or ended once");
+    check_shared(tables, &live, plan);
+}
+
+/// A shared record knows how many hold it, and a connection looks like the binding that it holds.
+fn check_shared<A: Place>(tables: &MemoryTables<A>, live: &[Seen<A>], plan: &Plan) {
+    for seen in live {
+        let holders = live.iter().filter(|other| other.parent == seen.slot).count();
+        let children = usize::try_from(seen.state.children()).expect("few");
+        assert_eq!(children, holders, "the holders of {:?} are counted", seen.original);
+        if seen.parent == Slot::NONE || !tables.is_in_force(seen.rule) {
+            continue;
+        }
+        let parent = at(live, seen.parent).expect("what is held lives");
+        assert!(!parent.is_connection(), "a connection is not shared");
+        if seen.is_connection() {
+            let is_binding = parent.original.is_on(Side::Binding);
+            let binding = if is_binding { parent } else { at(live, parent.parent).expect("what is held lives") };
+            check_binding(seen, binding);
+        }
+    }
+    let of = |container: &A| {
+        let bindings = live.iter().filter(|seen| seen.original.is_on(Side::Binding) && tables.is_in_force(seen.rule));
+        bindings.filter(|binding| binding.original.source.address == *container).count()
+    };
+    let most = usize::try_from(plan.max_ports_per_source).expect("few");
+    assert!(most == 0 || A::CONTAINERS.iter().all(|container| of(container) <= most), "too many outside ports");
+}
+
+fn at<A>(live: &[Seen<A>], slot: Slot) -> Option<&Seen<A>> {
+    live.iter().find(|seen| seen.slot == slot)
+}
+
+/// Endpoint-independent mapping: what holds a binding has its outside endpoint.
+fn check_binding<A: Place>(seen: &Seen<A>, binding: &Seen<A>) {
+    let (inside, outside) = (binding.original.source, binding.reply.destination);
+    let ends = if seen.original.is_on(Side::Outside) {
+        (seen.reply.source, seen.original.destination)
+    } else {
+        (seen.original.source, seen.reply.destination)
+    };
+    assert_eq!(ends, (inside, outside), "a connection has the endpoints of its binding");
+    assert_eq!(seen.original.protocol, binding.original.protocol);
 }
 
 /// A packet, and what became of it.
-pub(crate) struct Meeting<'a> {
+pub(crate) struct Meeting<'a, A> {
     /// The tables afterwards.
-    pub(crate) tables: &'a MemoryTables<V4>,
+    pub(crate) tables: &'a MemoryTables<A>,
+    /// How they are configured.
+    pub(crate) plan: &'a Plan,
     /// Where it came from.
     pub(crate) side: Side,
     /// When.
     pub(crate) now: u64,
     /// What it said before.
-    pub(crate) headers: Result<Headers<V4>, Reason>,
+    pub(crate) headers: Result<Headers<A>, Reason>,
     /// Its bytes before.
     pub(crate) before: &'a [u8],
     /// Its bytes after.
@@ -108,34 +162,59 @@ pub(crate) struct Meeting<'a> {
     /// How it ended.
     pub(crate) verdict: Verdict,
     /// What lived before.
-    pub(crate) earlier: &'a [Seen],
+    pub(crate) earlier: &'a [Seen<A>],
 }
 
 /// All laws about one packet.
-pub(crate) fn check(meeting: &Meeting<'_>) {
+pub(crate) fn check<A: Place>(meeting: &Meeting<'_, A>) {
     match (meeting.verdict, &meeting.headers) {
-        (Verdict::Translated, Ok(headers)) => {
-            check_bytes(meeting, headers);
-            check_endpoints(meeting, headers);
+        (Verdict::Translated | Verdict::Redirected(_), Ok(headers)) => check_translation(meeting, headers),
+        (Verdict::Answered(reason, interface), Ok(headers)) => {
+            assert!([Reason::PortsExhausted, Reason::SourceLimit].contains(&reason), "{reason:?} has no answer");
+            assert_eq!((meeting.side, interface), (Side::Inside, BRIDGE), "to the container");
+            check_answer(meeting, headers);
         }
-        (Verdict::Translated, Err(reason)) => unreachable!("translated although {reason:?}"),
+        (verdict, Err(reason)) => assert_eq!(verdict, Verdict::Pass(*reason)),
         (Verdict::Pass(reason), _) => assert!(!reason.is_drop(), "{reason:?} is a reason to drop"),
-        (Verdict::Drop(reason), _) => {
+        (Verdict::Drop(reason), Ok(headers)) => {
             assert!(reason.is_drop(), "{reason:?} is no reason to drop");
-            assert!(![Reason::RewriteFailed, Reason::Contended].contains(&reason), "{reason:?} without a cause");
+            assert_ne!(reason, Reason::Contended, "without another CPU");
+            let is_partial_sctp = headers.transport.kind == Kind::Sctp && headers.fragment == Fragmentation::First;
+            assert!(reason != Reason::RewriteFailed || is_partial_sctp, "{headers:?} was not rewritten");
+            if reason == Reason::RewriteFailed {
+                return;
+            }
         }
     }
-    if meeting.verdict != Verdict::Translated {
+    if matches!(meeting.verdict, Verdict::Pass(_) | Verdict::Drop(_)) {
         assert_eq!(meeting.before, meeting.after, "only a translated packet changes");
     }
     check_wire(meeting);
     check_lives(meeting, meeting.headers.as_ref().ok().map(|headers| &headers.transport));
+    check_filtering(meeting);
+}
+
+fn check_translation<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
+    let is_redirected = meeting.verdict == Verdict::Redirected(BRIDGE);
+    assert_eq!(is_redirected, meeting.side == Side::Bridge, "what comes from a bridge goes back to it");
+    match headers.transport.kind {
+        Kind::IcmpError => check_error(meeting, headers),
+        Kind::LaterFragment => {
+            check_bytes(meeting, headers);
+            check_pair(meeting);
+        }
+        Kind::Untranslatable(reason) => unreachable!("translated although {reason:?}"),
+        Kind::Tcp | Kind::Udp | Kind::Sctp | Kind::EchoRequest | Kind::EchoReply | Kind::Other => {
+            check_bytes(meeting, headers);
+            check_endpoints(meeting, headers);
+        }
+    }
 }
 
 /// Where the fields of a packet that can be translated are, by the RFCs.
 pub(crate) struct Fields {
     /// The source address; the destination address follows.
-    pub(crate) addresses_at: usize,
+    pub(crate) addresses: Range<usize>,
     /// The transport header.
     pub(crate) transport_at: usize,
     /// The source port, if there is one.
@@ -143,52 +222,79 @@ pub(crate) struct Fields {
     /// The destination port, if there is one.
     pub(crate) destination_port_at: Option<usize>,
     /// The transport header's checksum.
-    pub(crate) checksum_at: usize,
+    pub(crate) checksum: Range<usize>,
     /// Whether that covers the addresses.
     pub(crate) has_pseudo_header: bool,
 }
 
 /// The fields of a packet that can be translated.
-pub(crate) fn fields(headers: &Headers<V4>) -> Fields {
-    let (source, destination, checksum) = match headers.transport.kind {
-        Kind::Tcp => (Some(0), Some(2), 16),
-        Kind::Udp => (Some(0), Some(2), 6),
-        Kind::EchoRequest => (Some(4), None, 2),
-        Kind::EchoReply => (None, Some(4), 2),
+pub(crate) fn fields<A: Place>(headers: &Headers<A>) -> Fields {
+    let is_ipv6 = A::FAMILY == 1;
+    let (source, destination, checksum, has_pseudo_header) = match headers.transport.kind {
+        Kind::Tcp => (Some(0), Some(2), 16..18, true),
+        Kind::Udp => (Some(0), Some(2), 6..8, true),
+        Kind::Sctp => (Some(0), Some(2), 8..12, false),
+        Kind::EchoRequest => (Some(4), None, 2..4, is_ipv6),
+        Kind::EchoReply => (None, Some(4), 2..4, is_ipv6),
+        Kind::IcmpError => (None, None, 2..4, is_ipv6),
+        Kind::Other | Kind::LaterFragment => (None, None, 0..0, false),
         Kind::Untranslatable(reason) => unreachable!("translated although {reason:?}"),
     };
-    let transport_at = usize::try_from(headers.transport_at).expect("short");
+    let [transport_at, network_at] = [headers.transport_at, headers.network_at].map(usize);
+    let addresses_at = network_at + usize(A::SOURCE_AT);
     Fields {
-        addresses_at: usize::try_from(headers.network_at).expect("short") + 12,
+        addresses: addresses_at..addresses_at + 2 * size_of::<A>(),
         transport_at,
         source_port_at: source.map(|at: usize| transport_at + at),
         destination_port_at: destination.map(|at: usize| transport_at + at),
-        checksum_at: transport_at + checksum,
-        has_pseudo_header: matches!(headers.transport.kind, Kind::Tcp | Kind::Udp),
+        checksum: transport_at + checksum.start..transport_at + checksum.end,
+        has_pseudo_header,
     }
 }
 
+fn usize(number: u32) -> usize {
+    number.try_into().expect("short")
+}
+
+/// The IPv4 header's own checksum.
+fn header_checksum<A: Place>(network_at: usize) -> Range<usize> {
+    A::CHECKSUM_AT.map_or(0..0, |at| network_at + usize(at)..network_at + usize(at) + 2)
+}
+
 /// Nothing changes but addresses, ports and checksums, and a checksum is as right or as wrong as it was.
-fn check_bytes(meeting: &Meeting<'_>, headers: &Headers<V4>) {
-    let Fields { addresses_at, transport_at, source_port_at, destination_port_at, checksum_at, has_pseudo_header } =
-        fields(headers);
-    let ports = [source_port_at, destination_port_at].into_iter().flatten().map(|at| at..at + 2);
-    let others = [addresses_at..addresses_at + 8, addresses_at - 2..addresses_at, checksum_at..checksum_at + 2];
-    let rewritten: HashSet<_> = others.into_iter().chain(ports).flatten().collect();
+fn check_bytes<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
+    let fields = fields(headers);
+    let ports = [fields.source_port_at, fields.destination_port_at].into_iter().flatten().map(|at| at..at + 2);
+    let others = [fields.addresses.clone(), header_checksum::<A>(usize(headers.network_at)), fields.checksum.clone()];
+    check_only(meeting, &others.into_iter().chain(ports).flatten().collect());
+    check_sums(meeting, headers, &fields);
+}
+
+fn check_only<A>(meeting: &Meeting<'_, A>, rewritten: &HashSet<usize>) {
+    assert_eq!(meeting.before.len(), meeting.after.len());
     for (offset, (old, new)) in meeting.before.iter().zip(meeting.after).enumerate() {
         assert!(old == new || rewritten.contains(&offset), "byte {offset} is not the NAT's to change");
     }
+}
 
-    let residues = |frame: &[u8]| {
-        let pseudo = if has_pseudo_header { residue(&frame[addresses_at..][..8]) } else { 0 };
-        (residue(&frame[addresses_at - 12..transport_at]), (pseudo + residue(&frame[transport_at..])) % 0xffff)
-    };
-    let (before, after) = (residues(meeting.before), residues(meeting.after));
-    assert_eq!(before.0, after.0, "IP checksum");
-    let has_checksum = |frame: &[u8]| headers.transport.kind != Kind::Udp || frame[checksum_at..][..2] != [0, 0];
-    assert_eq!(has_checksum(meeting.before), has_checksum(meeting.after), "a UDP checksum neither goes nor comes");
-    if has_checksum(meeting.before) {
-        assert_eq!(before.1, after.1, "transport checksum");
+fn check_sums<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>, fields: &Fields) {
+    let (network_at, end_at) = (usize(headers.network_at), usize(headers.end_at));
+    if A::CHECKSUM_AT.is_some() {
+        let header = |frame: &[u8]| residue(&frame[network_at..fields.addresses.end]);
+        assert_eq!(header(meeting.before), header(meeting.after), "IP checksum");
+    }
+    let segment = |frame: &[u8]| frame[fields.transport_at..end_at].to_vec();
+    let (before, after) = (segment(meeting.before), segment(meeting.after));
+    if headers.transport.kind == Kind::Sctp {
+        assert_eq!(crc_error(&before), crc_error(&after), "SCTP checksum");
+    } else if !fields.checksum.is_empty() {
+        let has_checksum =
+            |frame: &[u8]| headers.transport.kind != Kind::Udp || frame[fields.checksum.clone()] != [0; 2];
+        assert_eq!(has_checksum(meeting.before), has_checksum(meeting.after), "a UDP checksum neither goes nor comes");
+        let pseudo =
+            |frame: &[u8]| if fields.has_pseudo_header { residue(&frame[fields.addresses.clone()]) } else { 0 };
+        let sums = (pseudo(meeting.before) + residue(&before), pseudo(meeting.after) + residue(&after));
+        assert!(!has_checksum(meeting.before) || sums.0 % 0xffff == sums.1 % 0xffff, "transport checksum");
     }
 }
 
@@ -198,15 +304,29 @@ pub(crate) fn residue(bytes: &[u8]) -> u64 {
     bytes.chunks(2).map(word).sum::<u64>() % 0xffff
 }
 
+/// By how much an SCTP checksum is wrong; a missing one stays.
+fn crc_error(segment: &[u8]) -> Option<u32> {
+    let stored = <[u8; 4]>::try_from(&segment[8..12]).expect("four bytes");
+    (stored != [0; 4]).then(|| crc32c(segment) ^ u32::from_le_bytes(stored))
+}
+
+/// The `CRC32c` of an SCTP packet, bit by bit (RFC 9260 appendix A).
+pub(crate) fn crc32c(segment: &[u8]) -> u32 {
+    let bytes = segment.iter().enumerate().map(|(at, byte)| if (8..12).contains(&at) { 0 } else { *byte });
+    !bytes.fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
+    })
+}
+
 /// A translated packet has the endpoints of its connection's other tuple, and that connection was in force.
-fn check_endpoints(meeting: &Meeting<'_>, headers: &Headers<V4>) {
+fn check_endpoints<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
     let tuple = headers.tuple(meeting.side).expect("a translated packet has endpoints");
     let later = live(meeting.tables);
     let (seen, intended) = later
         .iter()
         .find_map(|seen| Some((seen, seen.translation(&tuple)?)))
         .expect("a translated packet belongs to a live connection");
-    let after = parse::ipv4(meeting.after, 14).expect("it is still a packet");
+    let after = parsed::<A>(meeting.after);
     assert_eq!((after.source, after.destination), (intended.source.address, intended.destination.address));
     let Fields { source_port_at, destination_port_at, .. } = fields(headers);
     for (at, port, intended) in [
@@ -217,49 +337,156 @@ fn check_endpoints(meeting: &Meeting<'_>, headers: &Headers<V4>) {
     }
     let is_reset = headers.transport.kind == Kind::Tcp && headers.transport.flags.has(TcpFlags::RST);
     assert!(is_reset || seen.refreshed == meeting.now, "a packet is a sign of life");
-    let rule = seen.rule;
-    assert_eq!(meeting.tables.generations.get(&rule.id), Some(&rule.generation), "an ended rule translates nothing");
-    let was_ended = |old: &Seen| old.slot == seen.slot && old.has_ended(meeting.tables, meeting.now);
+    check_in_force(meeting, seen);
+}
+
+fn check_in_force<A: Place>(meeting: &Meeting<'_, A>, seen: &Seen<A>) {
+    assert!(meeting.tables.is_in_force(seen.rule), "an ended rule translates nothing");
+    let was_ended = |old: &Seen<A>| old.slot == seen.slot && old.has_ended(meeting.tables, meeting.now);
     assert!(!meeting.earlier.iter().any(was_ended), "an ended connection matches nothing");
 }
 
-/// No inside source on the wire, and nothing from the wire reaches a connection but through the host's addresses.
-fn check_wire(meeting: &Meeting<'_>) {
-    let Ok(headers) = &meeting.headers else {
-        assert!(matches!(meeting.verdict, Verdict::Pass(Reason::OtherFamily | Reason::Malformed)));
-        return;
+fn parsed<A: Place>(frame: &[u8]) -> Headers<A> {
+    let mut headers = Headers::EMPTY;
+    A::parse(frame, 14, &mut headers).expect("it is still a packet");
+    headers
+}
+
+/// A later fragment gets the addresses that its connection's packets get.
+fn check_pair<A: Place>(meeting: &Meeting<'_, A>) {
+    let addresses = |frame: &[u8]| {
+        let headers = parsed::<A>(frame);
+        (headers.source, headers.destination)
     };
-    if meeting.side == Side::Outside {
-        let to_host = HOSTS.contains(&headers.destination);
-        assert!(to_host || matches!(meeting.verdict, Verdict::Pass(_)), "only what is sent to the host is translated");
-        return;
-    }
-    let tables = meeting.tables;
-    let masquerade = tables.masquerade(UPLINK, headers.source);
-    if masquerade.is_some_and(|found| tables.generations.get(&found.rule.id) == Some(&found.rule.generation)) {
-        assert!(!matches!(meeting.verdict, Verdict::Pass(_)), "a masqueraded source leaks");
-    }
-    if meeting.verdict == Verdict::Translated {
-        let source: V4 = meeting.after[26..30].try_into().expect("four bytes");
-        assert!(HOSTS.contains(&source), "{source:?} is not an address of the host");
-        assert!(!HOSTS.contains(&headers.source) || source == headers.source, "the host keeps its address");
+    let (before, after) = (addresses(meeting.before), addresses(meeting.after));
+    let live = live(meeting.tables);
+    let is_of = |seen: &&Seen<A>| {
+        let tuples = [(&seen.original, &seen.reply), (&seen.reply, &seen.original)];
+        tuples.into_iter().any(|(from, to)| {
+            from.is_on(meeting.side)
+                && (from.source.address, from.destination.address) == before
+                && (to.destination.address, to.source.address) == after
+        })
+    };
+    assert!(live.iter().any(|seen| is_of(&seen) && meeting.tables.is_in_force(seen.rule)), "of no connection");
+}
+
+/// An error is about a packet of a connection, which it quotes as its sender knows it. Its connection does not notice.
+fn check_error<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
+    let (old, new) = (quoted::<A>(meeting.before, headers), quoted::<A>(meeting.after, headers));
+    let seen_there = old.tuple(meeting.side).expect("a quote that is translated").inverted(meeting.side);
+    let later = live(meeting.tables);
+    let found = later.iter().find_map(|seen| Some((seen, seen.translation(&seen_there)?)));
+    let (seen, intended) = found.expect("an error is about a live connection");
+    check_in_force(meeting, seen);
+    let intended = intended.inverted(Side::Outside);
+    assert_eq!((new.source, new.destination), (intended.source.address, intended.destination.address));
+    let after = parsed::<A>(meeting.after);
+    assert_eq!((headers.destination, after.destination), (old.source, new.source), "it is for the quoted sender");
+    assert!(headers.source != old.destination || after.source == new.destination, "the reporter is who was asked");
+
+    let fields = fields(headers);
+    let end_at = usize(headers.end_at);
+    let (inner_at, transport_at) = (usize(old.network_at), usize(old.transport_at));
+    let inner = inner_at + usize(A::SOURCE_AT)..inner_at + usize(A::SOURCE_AT) + 2 * size_of::<A>();
+    let outer = [fields.addresses.clone(), header_checksum::<A>(usize(headers.network_at)), fields.checksum.clone()];
+    let quote = [inner, header_checksum::<A>(inner_at), transport_at..(transport_at + 18).min(end_at)];
+    check_only(meeting, &outer.into_iter().chain(quote).flatten().collect());
+    check_sums(meeting, headers, &fields);
+    for old in meeting.earlier.iter().filter(|old| !old.has_ended(meeting.tables, meeting.now)) {
+        let new = at(&later, old.slot).expect("an error ends nothing");
+        assert!((new.state, new.refreshed) == (old.state, old.refreshed) || !old.is_connection(), "nor prolongs it");
     }
 }
 
-/// A connection ends by time, by its rule, by the user, by a new handshake in its place, or, while it is half open,
-/// because the table is full. A packet never brings its end nearer, unless it is a FIN or a RST.
-fn check_lives(meeting: &Meeting<'_>, transport: Option<&Transport>) {
+fn quoted<A: Place>(frame: &[u8], outer: &Headers<A>) -> Headers<A> {
+    let mut headers = Headers::EMPTY;
+    A::parse_quoted(frame, outer.transport_at + 8, outer.end_at, &mut headers).expect("a quote that is translated");
+    headers
+}
+
+/// The sender of a refused packet learns so, in a packet that is right.
+fn check_answer<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
+    let after = parsed::<A>(meeting.after);
+    assert_eq!((after.destination, after.transport.kind), (headers.source, Kind::IcmpError));
+    assert!(A::HOSTS.contains(&after.source));
+    let quoted = quoted::<A>(meeting.after, &after);
+    assert_eq!((quoted.source, quoted.destination), (headers.source, headers.destination));
+}
+
+/// No inside source on the wire, and nothing reaches a connection from elsewhere but through the host's addresses.
+fn check_wire<A: Place>(meeting: &Meeting<'_, A>) {
+    let Ok(headers) = &meeting.headers else {
+        return;
+    };
+    let tables = meeting.tables;
+    if meeting.side != Side::Inside {
+        let to_host = A::HOSTS.contains(&headers.destination);
+        assert!(to_host || matches!(meeting.verdict, Verdict::Pass(_)), "only what is sent to the host is translated");
+        return;
+    }
+    let masquerade = tables.masquerade(UPLINK, headers.source);
+    if masquerade.is_some_and(|found| tables.is_in_force(found.rule)) {
+        let is_excluded = |rule: &Rule| tables.is_in_force(*rule);
+        let may_pass = match meeting.verdict {
+            Verdict::Pass(Reason::Excluded) => tables.exclusion(UPLINK, headers.destination).is_some_and(is_excluded),
+            // Its first fragment may have passed before there was the rule.
+            Verdict::Pass(Reason::NotOurs) => datagram_passes(meeting, headers),
+            Verdict::Pass(_) => false,
+            Verdict::Translated | Verdict::Redirected(_) | Verdict::Drop(_) | Verdict::Answered(..) => true,
+        };
+        assert!(may_pass, "a masqueraded source leaks: {:?} {headers:?}", meeting.verdict);
+    }
+    if meeting.verdict == Verdict::Translated {
+        let source = parsed::<A>(meeting.after).source;
+        assert!(A::HOSTS.contains(&source), "{source:?} is not an address of the host");
+        assert!(!A::HOSTS.contains(&headers.source) || source == headers.source, "the host keeps its address");
+    }
+}
+
+fn datagram_passes<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) -> bool {
+    let Headers { source, destination, identification, transport, .. } = *headers;
+    // An IPv6 datagram is known without its protocol (RFC 8200 section 4.5).
+    let protocol = if A::FAMILY == 0 { transport.protocol } else { Protocol::from_number(0) };
+    let key = DatagramKey::new(source, destination, identification, protocol, meeting.side);
+    let passes = meeting.tables.datagram(&key).is_some_and(|datagram| datagram.fate() == Fate::Passed);
+    transport.kind == Kind::LaterFragment && passes
+}
+
+/// A record ends by time, by its rule, by the user, by a new handshake in its place, or, while it is half open, because
+/// the table is full. A packet never brings its end nearer, unless it is a FIN or a RST.
+fn check_lives<A: Place>(meeting: &Meeting<'_, A>, transport: Option<&Transport>) {
     let later = live(meeting.tables);
-    let was_full = meeting.earlier.len() == usize::try_from(meeting.tables.settings.max_flows).expect("small");
+    let was_full = meeting.earlier.len() + RECORDS_AT_ONCE > usize(meeting.plan.max_flows);
     let opens = transport.is_some_and(Transport::opens);
     let may_end = transport.is_some_and(|transport| transport.flags.has(TcpFlags::FIN | TcpFlags::RST));
     for old in meeting.earlier.iter().filter(|old| !old.has_ended(meeting.tables, meeting.now)) {
-        let Some(new) = later.iter().find(|new| new.slot == old.slot) else {
+        let Some(new) = at(&later, old.slot) else {
             let gave_way = was_full && !old.state.has(State::ASSURED);
-            assert!(gave_way || (opens && old.is_closed()), "a connection ended without a cause");
+            // Whoever held it is gone: the laws of the tables say so.
+            let was_let_go = !old.is_connection() && !old.original.is_on(Side::Binding);
+            assert!(gave_way || was_let_go || (opens && old.is_closed()), "{:?} ended without a cause", old.original);
             continue;
         };
         assert_eq!((new.original, new.reply, new.rule), (old.original, old.reply, old.rule));
-        assert!(may_end || new.deadline(meeting.tables) >= old.deadline(meeting.tables), "a life became shorter");
+        let is_shorter = new.deadline(meeting.tables) < old.deadline(meeting.tables);
+        assert!(may_end || !is_shorter, "a life became shorter");
+    }
+}
+
+/// Who may send to a container's outside endpoint.
+fn check_filtering<A: Place>(meeting: &Meeting<'_, A>) {
+    let live = live(meeting.tables);
+    let is_new = |seen: &&Seen<A>| at(meeting.earlier, seen.slot).is_none();
+    let admitted = live.iter().filter(|seen| seen.original.is_on(Side::Outside) && seen.parent != Slot::NONE);
+    for seen in admitted.filter(is_new) {
+        let permission = at(meeting.earlier, seen.parent).filter(|parent| parent.original.is_on(Side::Permission));
+        let (outside, peer) = (seen.original.destination, seen.original.source.address);
+        let is_for = |held: &Seen<A>| held.original.source == outside && held.original.destination.address == peer;
+        match meeting.plan.filtering {
+            Filtering::Endpoint => assert!(at(meeting.earlier, seen.parent).is_some(), "there was a binding"),
+            Filtering::Address => assert!(permission.is_some_and(is_for), "{peer:?} was not sent to"),
+            Filtering::AddressAndPort => unreachable!("{:?} was admitted", seen.original),
+        }
     }
 }

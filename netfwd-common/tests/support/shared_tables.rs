@@ -12,8 +12,8 @@ use std::{
 
 use netfwd_common::{
     abi::{
-        Connection, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade, Protocol, Rule, Settings,
-        Slot, Tuple, V4,
+        Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade,
+        Protocol, Rule, Settings, Slot, Tuple, V4,
     },
     memory::MemoryTables,
     tables::{Atomics, ReserveError, Tables},
@@ -31,6 +31,7 @@ pub(crate) struct SharedTables {
     mappings: HashMap<(Protocol, Endpoint<V4>), Mapping<V4>>,
     masquerades: HashMap<(u32, V4), Masquerade<V4>>,
     local: HashSet<V4>,
+    routes: HashMap<V4, u32>,
     tuples: Mutex<HashMap<Tuple<V4>, Slot>>,
     slots: Mutex<Vec<&'static LiveConnection<V4>>>,
     free: Mutex<VecDeque<u32>>,
@@ -42,16 +43,17 @@ pub(crate) struct SharedTables {
 impl SharedTables {
     /// The same rules and size, and no connections.
     pub(crate) fn like(tables: MemoryTables<V4>) -> Self {
-        let MemoryTables { settings, generations, mappings, masquerades, local, .. } = tables;
+        let MemoryTables { settings, generations, mappings, masquerades, local, routes, .. } = tables;
         let empty: &'static MemoryTables<V4> = Box::leak(Box::new(MemoryTables::new(1)));
         let unused = empty.connection(0).expect("its only slot");
-        let max_flows = usize::try_from(settings.max_flows).expect("small");
+        let max_flows = usize::try_from(settings.max_flows[0]).expect("small");
         Self {
             settings,
             generations: generations.into_iter().map(|(id, generation)| (id, generation.into())).collect(),
             mappings,
             masquerades,
             local,
+            routes,
             tuples: Mutex::default(),
             slots: Mutex::new(vec![unused; max_flows]),
             free: Mutex::default(),
@@ -69,6 +71,11 @@ impl SharedTables {
     /// The slots that were freed.
     pub(crate) fn free_slots(&self) -> Vec<u32> {
         lock(&self.free).iter().copied().collect()
+    }
+
+    /// Ends or begins the life of a rule.
+    pub(crate) fn advance(&self, rule_id: u32) {
+        self.generations[&rule_id].fetch_add(1, Relaxed);
     }
 
     /// How often something happened.
@@ -135,6 +142,10 @@ impl Tables<V4> for SharedTables {
         self.masquerades.get(&(uplink, source))
     }
 
+    fn exclusion(&self, _uplink: u32, _destination: V4) -> Option<&Rule> {
+        None
+    }
+
     fn find(&self, tuple: &Tuple<V4>) -> Option<Slot> {
         self.hesitate();
         lock(&self.tuples).get(tuple).copied()
@@ -192,6 +203,18 @@ impl Tables<V4> for SharedTables {
 
     fn is_local(&self, _source: V4, destination: V4) -> bool {
         self.local.contains(&destination)
+    }
+
+    fn route(&self, _source: V4, destination: V4) -> Option<u32> {
+        self.routes.get(&destination).copied()
+    }
+
+    fn datagram(&self, _key: &DatagramKey<V4>) -> Option<&Datagram> {
+        None
+    }
+
+    fn set_datagram(&self, _key: &DatagramKey<V4>, _datagram: &Datagram, _is_replaced: bool) -> bool {
+        false
     }
 
     fn random(&self) -> u32 {

@@ -1,28 +1,35 @@
 //! `netfwd attach`.
 
+mod outcome;
 mod parse;
 mod resolve;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use netfwd_common::abi::Filtering;
 
 use crate::{
     context::Context,
     datapath::{
         hook::Hook,
-        uplinks::{self, Change, Host, Ports, Report, Wanted},
+        host_access::Outcome,
+        ports::Range,
+        uplinks::{self, Host},
     },
-    host::{forwarding, interfaces::Interfaces},
 };
-use resolve::Resolved;
+
+const NO_HIERARCHY: &str = "no cgroup2 file system is mounted here, so this host's own processes do not reach mapped \
+                            ports: mount one (`mount -t cgroup2 none /sys/fs/cgroup`) and attach again, or use \
+                            `--no-host-access`";
 
 /// Attach to an uplink and masquerade the bridges' subnets
 ///
 /// What leaves the host through IFACE from a masqueraded subnet gets the host's address, and answers find their way
-/// back. Mapped ports (`netfwd map`) are served on IFACE. The command ends; the translation goes on in the kernel.
+/// back. Mapped ports (`netfwd map`) are served on IFACE and, for containers that use the host's address, on the
+/// bridges. The command ends; the translation goes on in the kernel.
 ///
 /// Attaching again with the same arguments changes nothing; with other arguments it applies the difference, and only
 /// flows of subnets that are removed or get another address end. For several uplinks, attach each.
@@ -40,23 +47,85 @@ pub struct Args {
 
     /// Masquerade this subnet
     #[arg(long = "subnet", value_name = "CIDR", value_parser = parse::subnet)]
-    subnets: Vec<Ipv4Net>,
+    subnets: Vec<IpNet>,
 
-    /// Masquerade with this address of the host [default: the uplink's primary address]
-    #[arg(long, value_name = "IP", value_parser = parse::address)]
-    address: Option<Ipv4Addr>,
+    /// Masquerade with this address of the host, one a family [default: the uplink's primary address]
+    #[arg(long = "address", value_name = "IP", value_parser = parse::address)]
+    addresses: Vec<IpAddr>,
 
-    /// Choose from these ports when a source port is taken [default: 1024-65535]
-    #[arg(long, value_name = "LOW-HIGH", value_parser = parse::ports)]
-    ports: Option<Ports>,
+    /// Do not masquerade what goes to these destinations
+    #[arg(long, value_name = "CIDR", value_parser = parse::destinations)]
+    no_masquerade: Vec<IpNet>,
+
+    /// Choose from these ports only, up to four ranges [default: 1024-65535, or below for what comes from below]
+    #[arg(long, value_name = "LOW-HIGH[,..]", value_parser = parse::ports)]
+    ports: Option<Ranges>,
+
+    /// Give an even source port an even port, and an odd one an odd one
+    #[arg(long)]
+    parity: bool,
+
+    /// Who may send to an outside port that a container has by its own doing
+    #[arg(long, value_enum, default_value_t = FilteringChoice::AddressAndPort)]
+    filtering: FilteringChoice,
+
+    /// Outside ports that one container address may have at once [default: any number]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    max_ports_per_source: Option<u32>,
+
+    #[arg(
+        long,
+        value_name = "mtu|BYTES",
+        value_parser = parse::clamp,
+        help = "Announce no larger TCP segments over IPv4 than the uplink's MTU allows, or than BYTES; over IPv6 20 less"
+    )]
+    clamp_mss: Option<parse::Clamp>,
+
+    /// Let a TCP segment in the middle of an unknown connection open it, as after a restart
+    #[arg(long)]
+    pick_up: bool,
+
+    /// Do not serve mapped ports to this host's own processes
+    ///
+    /// They reach mapped ports at 127.0.0.1, `::1` and the host's addresses, by programs on the root of the cgroup2
+    /// hierarchy. Attaching again without this option adds them; the last attach decides for all uplinks.
+    #[arg(long)]
+    no_host_access: bool,
 
     /// How to attach
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
 
-    /// Connections at most, when the first uplink is attached [default: 262144]
+    /// IPv4 connections at most, when the first uplink is attached [default: 262144]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     max_flows: Option<u32>,
+
+    /// IPv6 connections at most, when the first uplink is attached [default: a quarter of the IPv4 ones]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    max_flows6: Option<u32>,
+}
+
+// A name of its own: clap would take a `Vec` for an option that is given several times.
+type Ranges = Vec<Range>;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FilteringChoice {
+    /// Everybody
+    Endpoint,
+    /// Whomever the container has sent to, from any port
+    Address,
+    /// Whomever the container has sent to, from the port that it sent to
+    AddressAndPort,
+}
+
+impl FilteringChoice {
+    const fn filtering(self) -> Filtering {
+        match self {
+            Self::Endpoint => Filtering::Endpoint,
+            Self::Address => Filtering::Address,
+            Self::AddressAndPort => Filtering::AddressAndPort,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,52 +153,18 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let host = Host::look()?;
     let resolved = resolve::resolve(args, &host.interfaces)?;
     let report = uplinks::attach(&context.pin_dir, &host, &resolved.request)?;
-    for line in lines(&resolved, &report, &host.interfaces) {
+    for line in outcome::lines(&resolved.request, &report, &host.interfaces) {
         context.say(&line)?;
     }
+    for warning in outcome::warnings(&report, &host.interfaces) {
+        context.warn(&warning);
+    }
+    if report.host_access == Outcome::NoHierarchy {
+        context.warn(NO_HIERARCHY);
+    }
     context.say_more(&format!("maps and programs are pinned in {}", context.pin_dir.path().display()))?;
-    let wanted = &resolved.request.wanted;
-    for network in wanted.subnets.iter().filter(|network| !report.concerns(**network)) {
-        context.say_more(&format!("masquerades {network} as {}, as before", wanted.address))?;
+    for line in outcome::kept(&resolved.request.wanted, &report).into_iter().chain(resolved.notes) {
+        context.say_more(&line)?;
     }
     Ok(())
-}
-
-fn lines(resolved: &Resolved, report: &Report, interfaces: &Interfaces) -> Vec<String> {
-    let interface = &resolved.request.interface;
-    let mut lines = Vec::new();
-    if let Some(hook) = report.attached {
-        lines.push(format!("attached to {} (ifindex {}) with {}", interface.name, interface.index, hook.as_str()));
-    }
-    if report.replaced_programs {
-        lines.push("put the programs of this version in the place of the attached ones".to_owned());
-    }
-    lines.extend(report.changes.iter().filter_map(|change| change_line(change, resolved, interfaces)));
-    if report.turned_on_forwarding {
-        lines.push(format!("turned on {}", forwarding::NAME));
-    }
-    lines.extend(report.forgotten.iter().map(|ifindex| format!("forgot the uplink {}", interfaces.name_of(*ifindex))));
-    if lines.is_empty() {
-        lines.push(format!("already attached to {}, nothing changed", interface.name));
-    }
-    lines
-}
-
-fn change_line(change: &Change, resolved: &Resolved, interfaces: &Interfaces) -> Option<String> {
-    let named = |network: &Ipv4Net| match interfaces.bridge_of(*network) {
-        Some(bridge) => format!("{network} ({})", bridge.name),
-        None => network.to_string(),
-    };
-    let Wanted { address, ports, .. } = &resolved.request.wanted;
-    match change {
-        Change::AddUplink => None,
-        Change::AlterUplink(_) => Some(format!("chooses from ports {ports} for the host's own flows")),
-        Change::AlterSubnet(subnet) => Some(format!("chooses from ports {ports} for {}", named(&subnet.network))),
-        Change::AddSubnet(network) => Some(format!("masquerades {} as {address}", named(network))),
-        Change::MoveSubnet(subnet) => {
-            let before = Ipv4Addr::from(subnet.masquerade.address);
-            Some(format!("masquerades {} as {address}, no longer as {before}", named(&subnet.network)))
-        }
-        Change::RemoveSubnet(subnet) => Some(format!("no longer masquerades {}", named(&subnet.network))),
-    }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// Detach from uplinks
 ///
-/// Removes what attach made, and nothing else: `net.ipv4.ip_forward` stays as it is. The flows of the uplink's
+/// Removes what attach made, on the uplinks and on their bridges, and nothing else: forwarding stays as it is. The flows of the uplink's
 /// subnets end. When the last uplink is detached, all mappings and flows go too, and nothing of netfwd stays in the
 /// kernel. Detaching what is not attached is no error.
 #[derive(Debug, clap::Args)]

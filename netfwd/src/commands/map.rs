@@ -2,13 +2,19 @@
 
 use anyhow::Result;
 
+use ipnet::IpNet;
+
 use crate::{
     context::Context,
     datapath::{
-        mappings::{self, Change},
+        host_access,
+        mappings::{self, Change, Host, Options},
         maps::Maps,
     },
-    mapping::Mapping,
+    host::netlink::Netlink,
+    mapping::{HostPorts, Mapping, Request},
+    render,
+    report::mappings::Mapped,
 };
 
 /// Forward host ports to containers
@@ -16,70 +22,70 @@ use crate::{
 /// What arrives at an uplink for the host port goes to the container, and its answers come back from the host's
 /// address. Either all mappings are added or none. Adding a mapping again changes nothing.
 ///
-/// Example: `netfwd map 8080:172.17.0.2:80 53:172.17.0.3:53/udp`
+/// Mapped ports are kept from the host's own sockets (`net.ipv4.ip_local_reserved_ports`) until they are unmapped.
+///
+/// Examples: `netfwd map 8080:172.17.0.2:80 53:172.17.0.3:53/tcp+udp`, `netfwd map 172.17.0.2:80`,
+/// `netfwd map 8000-8999:172.17.0.2:8000-8999`, `netfwd map 8080:[fd00::2]:80`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to forward: `[HOST_IP:]HOST_PORT:CONTAINER_IP:PORT[/tcp|udp]`
+    /// What to forward: `[HOST_IP:][HOST_PORTS:]CONTAINER_IP:PORTS[/tcp|udp|sctp|tcp+udp]`
     ///
-    /// The protocol is tcp unless given. Without `HOST_IP` the mapping is for every address of the host; a mapping for
-    /// one address goes before it.
+    /// The protocol is tcp unless given. IPv6 addresses are in brackets. Without `HOST_IP`, or with 0.0.0.0 or `[::]`, the
+    /// mapping is for every address of the host of the container's family; 127.0.0.1 or `[::1]` is for the host itself
+    /// alone.
+    ///
+    /// Ports are one or FIRST-LAST, and a range is one mapping. Several `HOST_PORTS` for one port of the container:
+    /// a free one of them is taken. Without `HOST_PORTS` a free one of `ip_local_port_range` is taken, or as many in a
+    /// row as the container has. What was taken is printed.
     #[arg(required = true, value_name = "MAPPING")]
-    mappings: Vec<Mapping>,
+    mappings: Vec<Request>,
 
     /// Take host ports over from other mappings, whose flows end at once
+    ///
+    /// If only the range changes and its ports lead where they did, flows of the ports that stay go on.
     #[arg(long)]
     replace: bool,
+
+    /// Map also ports that sockets of the host use, and one address beside any address
+    ///
+    /// Remote clients then reach the container, not the socket. Of two mappings the one of one address goes before
+    /// the one of any.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Adds the mappings.
 pub fn run(args: &Args, context: &Context) -> Result<()> {
     let _lock = context.pin_dir.lock()?;
     let mut maps = Maps::open(&context.pin_dir)?;
-    let changes = mappings::add(&mut maps, &args.mappings, args.replace)?;
-    for change in &changes {
-        context.say(&outcome(change))?;
-    }
-    warn_of_strangers(&maps, &args.mappings, context)
+    let interfaces = Netlink::connect()?.interfaces()?;
+    let host = Host::look(&interfaces)?;
+    let options = Options { replace: args.replace, force: args.force };
+    let changes = mappings::add(&mut maps, &host, &args.mappings, options)?;
+    host_access::refresh(&mut maps, &interfaces)?;
+    render::show(context, &Mapped::from(changes.as_slice()))?;
+    let mappings: Vec<_> = changes.iter().map(Change::mapping).collect();
+    warn_of_strangers(&maps, &host, &mappings, context)
 }
 
-fn outcome(change: &Change) -> String {
-    let target = |mapping: &Mapping| format!("{}:{}", mapping.container, mapping.container_ports());
-    let mapping = change.mapping();
-    let (host, to) = (mapping.host, target(mapping));
-    match change {
-        Change::Add(_) => format!("mapped {host} to {to}"),
-        Change::Nothing(_) => format!("{host} is mapped to {to} already, nothing changed"),
-        Change::Replace(_, replaced) => {
-            let others: Vec<_> = replaced.iter().map(|other| target(&other.mapping)).collect();
-            format!("mapped {host} to {to} instead of {}, whose flows have ended", others.join(" and "))
-        }
-    }
-}
-
-/// A mapping to an address that is in no masqueraded subnet is likely to be a mistake.
-fn warn_of_strangers(maps: &Maps, mappings: &[Mapping], context: &Context) -> Result<()> {
-    let subnets = maps.subnets()?;
+/// A mapping to an address that is in no masqueraded subnet, or of an address that the host does not have, is likely
+/// to be a mistake.
+fn warn_of_strangers(maps: &Maps, host: &Host, mappings: &[&Mapping], context: &Context) -> Result<()> {
+    let subnets = maps.v4.subnets()?.into_iter().map(|subnet| subnet.network.into());
+    let subnets: Vec<IpNet> =
+        subnets.chain(maps.v6.subnets()?.into_iter().map(|subnet| subnet.network.into())).collect();
     for mapping in mappings {
-        if !subnets.iter().any(|subnet| subnet.network.contains(&mapping.container)) {
+        let Mapping { host: HostPorts { address, .. }, container, .. } = mapping;
+        if !subnets.iter().any(|subnet| subnet.contains(container)) {
             context.warn(&format!(
-                "{} of {mapping} is in no masqueraded subnet: check the address, or add its subnet with \
-                 `netfwd attach IFACE --subnet CIDR`",
-                mapping.container
+                "{container} of {mapping} is in no masqueraded subnet: check the address, or add its subnet with \
+                 `netfwd attach IFACE --subnet CIDR`"
             ));
+        }
+        let is_the_hosts = address.is_unspecified() || address.is_loopback() || host.addresses.contains(address);
+        if !is_the_hosts {
+            context.warn(&format!("{address} of {mapping} is no address of this host: nothing reaches it until it is"));
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_outcome_tells_what_became_of_a_mapping() {
-        let mapping: Mapping = "8080:172.17.0.2:80".parse().unwrap();
-        assert_eq!(outcome(&Change::Add(mapping)), "mapped 8080/tcp to 172.17.0.2:80");
-        let again = "8080/tcp is mapped to 172.17.0.2:80 already, nothing changed";
-        assert_eq!(outcome(&Change::Nothing(mapping)), again);
-    }
 }

@@ -11,7 +11,8 @@ use crate::{
 
 /// Show what is attached
 ///
-/// The kernel, the uplinks with what is masqueraded on them, the programs, and the maps with their fill and memory.
+/// The kernel, the uplinks with what is masqueraded on them, the options of uplinks and bridges, the programs, and the
+/// maps with their fill and memory.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

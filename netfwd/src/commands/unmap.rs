@@ -4,20 +4,25 @@ use anyhow::Result;
 
 use crate::{
     context::Context,
-    datapath::{mappings, maps::Maps},
-    mapping::HostPorts,
+    datapath::{host_access, mappings, maps::Maps},
+    host::netlink::Netlink,
+    mapping::Selector,
+    render,
+    report::mappings::Unmapped,
 };
 
 /// Stop forwarding host ports
 ///
 /// The mappings end, and all their flows with them, at once. Either all are removed or none.
 ///
-/// Example: `netfwd unmap 8080 53/udp`
+/// Examples: `netfwd unmap 8080 53/tcp+udp`, `netfwd unmap 192.0.2.1:8000-8999`
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to remove: `[HOST_IP:]HOST_PORT[/tcp|udp]`
-    #[arg(required_unless_present = "all", value_name = "HOST_PORT")]
-    hosts: Vec<HostPorts>,
+    /// What to remove: `[HOST_IP:]HOST_PORTS[/tcp|udp|sctp|tcp+udp]`, as `netfwd list` shows it
+    ///
+    /// Without `HOST_IP` it is the mappings of any address, of IPv4 and of IPv6; 0.0.0.0 or `[::]` means one of the two.
+    #[arg(required_unless_present = "all", value_name = "HOST_PORTS")]
+    hosts: Vec<Selector>,
 
     /// Remove all mappings
     #[arg(long, conflicts_with = "hosts")]
@@ -29,11 +34,6 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let _lock = context.pin_dir.lock()?;
     let mut maps = Maps::open(&context.pin_dir)?;
     let removed = if args.all { mappings::remove_all(&mut maps)? } else { mappings::remove(&mut maps, &args.hosts)? };
-    if removed.is_empty() {
-        return context.say("no mappings, nothing changed");
-    }
-    for mapping in removed {
-        context.say(&format!("unmapped {} from {}:{}", mapping.host, mapping.container, mapping.container_ports()))?;
-    }
-    Ok(())
+    host_access::refresh(&mut maps, &Netlink::connect()?.interfaces()?)?;
+    render::show(context, &Unmapped::from(removed))
 }

@@ -1,11 +1,12 @@
-//! Attaching the programs to an uplink, and detaching them.
+//! Attaching the programs to an uplink or bridge, and detaching them.
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::SchedClassifier;
+use netfwd_common::abi::Role;
 use serde::Serialize;
 
 use super::{
-    hook::{Direction, Hook},
+    hook::{Direction, Hook, is_attached_by_netfwd},
     load::{Loaded, is_pinned, pinned_program},
     pin::PinDir,
     tc, tcx,
@@ -16,7 +17,7 @@ use crate::host::{
     netlink::Netlink,
 };
 
-/// A program on an uplink.
+/// A program on an uplink or bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Attachment {
     /// Which way.
@@ -57,7 +58,7 @@ pub fn refuse_another(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface
         let programs = tcx::programs(interface, direction)?.into_iter();
         let filters = netlink.filters(interface.index, direction)?.into_iter();
         let filters = filters.filter_map(|filter| filter.program_name.zip(filter.program_id));
-        for (_, id) in programs.chain(filters).filter(|(name, _)| name == direction.program()) {
+        for (_, id) in programs.chain(filters).filter(|(name, _)| is_attached_by_netfwd(name)) {
             if !is_pinned(pin_dir, id) {
                 bail!(
                     "{0} has the program {id} of another netfwd on its {1}: detach that one with its own --pin-dir, \
@@ -71,15 +72,21 @@ pub fn refuse_another(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface
     Ok(())
 }
 
-/// Attaches the pinned programs where they are missing, and returns what was attached.
-pub fn attach(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface, hook: Hook) -> Result<Vec<Direction>> {
+/// Attaches the pinned programs of a role where they are missing, and returns what was attached.
+pub fn attach(
+    pin_dir: &PinDir,
+    netlink: &Netlink,
+    interface: &Interface,
+    role: Role,
+    hook: Hook,
+) -> Result<Vec<Direction>> {
     let present = attachments(pin_dir, netlink, interface)?;
     let is_missing = |direction: &Direction| {
         !present.iter().any(|attachment| attachment.direction == *direction && attachment.hook == hook)
     };
     let mut attached = Vec::new();
-    for direction in Direction::ALL.into_iter().filter(is_missing) {
-        let mut program = pinned_program(pin_dir, direction.program())?;
+    for direction in Direction::of(role).iter().copied().filter(is_missing) {
+        let mut program = pinned_program(pin_dir, direction.program(role))?;
         let result = match hook {
             Hook::Tcx => tcx::attach(pin_dir, interface, direction, &mut program),
             Hook::Tc => tc::attach(pin_dir, netlink, interface, direction, &mut program),
@@ -88,7 +95,8 @@ pub fn attach(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface, hook: 
             for direction in attached {
                 detach_one(pin_dir, netlink, interface, direction, hook)?;
             }
-            let what = format!("cannot attach {} to {} with {}", direction.program(), interface.name, hook.as_str());
+            let (program, interface) = (direction.program(role), &interface.name);
+            let what = format!("cannot attach {program} to {interface} with {}", hook.as_str());
             return Err(error.context(what));
         }
         attached.push(direction);
@@ -108,7 +116,7 @@ pub fn detach_one(
         Hook::Tcx => tcx::detach(pin_dir, interface.index, direction),
         Hook::Tc => tc::detach(pin_dir, netlink, interface, direction),
     }
-    .with_context(|| format!("cannot detach {} from {}", direction.program(), interface.name))
+    .with_context(|| format!("cannot detach from {}'s {}", interface.name, direction.as_str()))
 }
 
 /// Detaches everything from an interface, also one that is gone.
@@ -125,19 +133,24 @@ pub fn detach(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, ifin
 
 /// Puts newly loaded programs in the place of the attached and pinned ones, without a packet in between that is not
 /// translated.
-pub fn replace(pin_dir: &PinDir, netlink: &Netlink, uplinks: &[&Interface], loaded: &mut Loaded) -> Result<()> {
-    let mut replaced: Vec<(&Interface, Attachment)> = Vec::new();
-    for interface in uplinks {
+pub fn replace(
+    pin_dir: &PinDir,
+    netlink: &Netlink,
+    interfaces: &[(&Interface, Role)],
+    loaded: &mut Loaded,
+) -> Result<()> {
+    let mut replaced: Vec<(&Interface, Role, Attachment)> = Vec::new();
+    for (interface, role) in interfaces {
         for attachment in attachments(pin_dir, netlink, interface)? {
-            let program = loaded.program(attachment.direction.program())?;
+            let program = loaded.program(attachment.direction.program(*role))?;
             if let Err(error) = replace_one(pin_dir, interface, attachment, program) {
-                for (interface, attachment) in replaced {
-                    let mut old = pinned_program(pin_dir, attachment.direction.program())?;
+                for (interface, role, attachment) in replaced {
+                    let mut old = pinned_program(pin_dir, attachment.direction.program(role))?;
                     replace_one(pin_dir, interface, attachment, &mut old)?;
                 }
                 return Err(error);
             }
-            replaced.push((interface, attachment));
+            replaced.push((interface, *role, attachment));
         }
     }
     loaded.pin(pin_dir)
@@ -154,5 +167,5 @@ fn replace_one(
         Hook::Tcx => tcx::replace(pin_dir, interface.index, direction, program),
         Hook::Tc => tc::replace(interface, direction, program),
     }
-    .with_context(|| format!("cannot replace {} on {}", direction.program(), interface.name))
+    .with_context(|| format!("cannot replace the program on {}'s {}", interface.name, direction.as_str()))
 }

@@ -5,8 +5,10 @@
 
 use std::{
     collections::HashMap,
-    mem::offset_of,
+    marker::PhantomData,
+    mem::{MaybeUninit, offset_of},
     os::fd::{AsFd as _, AsRawFd as _},
+    slice,
     sync::atomic::{
         AtomicU64,
         Ordering::{Acquire, Relaxed},
@@ -17,60 +19,78 @@ use std::{
 use anyhow::{Context as _, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use netfwd_common::{
-    abi::{Connection, Settings, Timeouts, V4, names},
+    abi::{Connection, Settings, Side, Timeouts},
     conntrack::{self, Phase, State, lifetime},
 };
 
-use super::maps::Maps;
+use super::maps::{Maps, Select};
+use crate::family::Family;
 
 const WORD: usize = size_of::<u64>();
-const WORDS: usize = size_of::<Connection<V4>>() / WORD;
-const STATE_WORD: usize = offset_of!(Connection<V4>, state) / WORD;
 
-type Record = [AtomicU64; WORDS];
-
-/// The records of all connections.
-pub struct Connections {
+/// The records of all connections of a family.
+pub struct Connections<A> {
     memory: MmapRaw,
     used: u32,
+    family: PhantomData<A>,
+}
+
+/// A record, of as many words as a [`Connection`] has.
+struct Record<'m, A> {
+    words: &'m [AtomicU64],
+    family: PhantomData<A>,
 }
 
 /// A copy of a live connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Flow {
+pub struct Flow<A> {
     /// The number of its slot.
     pub slot: u32,
     /// Its record.
-    pub connection: Connection<V4>,
+    pub connection: Connection<A>,
 }
 
-impl Connections {
+impl<A: Select> Connections<A> {
     /// Maps the records into memory.
     pub fn open(maps: &Maps) -> Result<Self> {
-        let failed = || format!("cannot map the connections ({}) into memory", names::CONNECTIONS);
-        let count = maps.connections.info().with_context(failed)?.max_entries();
-        let length = count as usize * size_of::<Record>();
-        let memory =
-            MmapOptions::new().len(length).map_raw(maps.connections.fd().as_fd().as_raw_fd()).with_context(failed)?;
-        Ok(Self { memory, used: maps.high_water()?.min(count) })
+        let failed = || format!("cannot map the connections ({}) into memory", A::MAPS.connections);
+        let map = &maps.family::<A>().connections;
+        let count = map.info().with_context(failed)?.max_entries();
+        let length = count as usize * size_of::<Connection<A>>();
+        let memory = MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd()).with_context(failed)?;
+        Ok(Self { memory, used: maps.high_water::<A>()?.min(count), family: PhantomData })
     }
 
-    /// Copies of the connections that live at `now`, by the same rule that the kernel part follows.
-    pub fn live(&self, maps: &Maps, now: u64) -> Result<Vec<Flow>> {
+    /// Copies of the connections that live at `now`.
+    pub fn live(&self, maps: &Maps, now: u64) -> Result<Vec<Flow<A>>> {
+        let mut flows = self.records(maps, now)?;
+        flows.retain(|flow| Side::is_of_packets(flow.connection.original.side));
+        Ok(flows)
+    }
+
+    /// Copies of the bindings that live at `now`: the outside port that an inside endpoint has towards everybody.
+    pub fn bindings(&self, maps: &Maps, now: u64) -> Result<Vec<Flow<A>>> {
+        let mut bindings = self.records(maps, now)?;
+        bindings.retain(|binding| binding.connection.original.is_on(Side::Binding));
+        Ok(bindings)
+    }
+
+    /// Copies of all records that live at `now`, by the same rule that the kernel part follows: the connections, and the
+    /// records that they share.
+    pub fn records(&self, maps: &Maps, now: u64) -> Result<Vec<Flow<A>>> {
         let Settings { timeouts, .. } = maps.settings()?;
         let mut generations = HashMap::new();
         let mut flows = Vec::new();
         for slot in 0..self.used {
-            let Some(connection) = self.record(slot).and_then(copy) else { continue };
+            let Some(connection) = self.record(slot).and_then(|record| record.copy()) else { continue };
             let rule = connection.rule;
             let generation = match generations.get(&rule.id) {
                 Some(generation) => *generation,
                 None => *generations.entry(rule.id).or_insert(maps.generation(rule.id)?),
             };
-            let Connection { original, state, last_seen, .. } = connection;
-            let is_in_force = generation == rule.generation;
-            if conntrack::ended(State(state), original.protocol, is_in_force, last_seen, &timeouts, now).is_none() {
-                flows.push(Flow { slot, connection });
+            let flow = Flow { slot, connection };
+            if !flow.has_ended(generation == rule.generation, &timeouts, now) {
+                flows.push(flow);
             }
         }
         Ok(flows)
@@ -79,7 +99,7 @@ impl Connections {
     /// Ends a connection; `false` if it had ended already. It matches no packet from now on, and the kernel part
     /// removes it.
     #[must_use]
-    pub fn condemn(&self, flow: &Flow) -> bool {
+    pub fn condemn(&self, flow: &Flow<A>) -> bool {
         let incarnation = State(flow.connection.state).incarnation();
         let condemned = |word| {
             let state = State(word);
@@ -87,26 +107,75 @@ impl Connections {
             (is_same && !state.has(State::CONDEMNED)).then_some(word | State::CONDEMNED)
         };
         let record = self.record(flow.slot);
-        record.is_some_and(|record| record[STATE_WORD].try_update(Relaxed, Relaxed, condemned).is_ok())
+        record.is_some_and(|record| record.state().try_update(Relaxed, Relaxed, condemned).is_ok())
     }
 
-    fn record(&self, slot: u32) -> Option<&Record> {
+    fn record(&self, slot: u32) -> Option<Record<'_, A>> {
         if slot >= self.used {
             return None;
         }
         #[expect(clippy::cast_ptr_alignment, reason = "memory is mapped by whole pages")]
-        let record = self.memory.as_mut_ptr().cast::<Record>().wrapping_add(slot as usize);
+        let first = self.memory.as_mut_ptr().cast::<AtomicU64>().wrapping_add(slot as usize * Record::<A>::WORDS);
         // SAFETY: within the mapping, which is page-aligned and lives as long as `self`, for a slot below `used`; and
         // everyone, the kernel included, may change atomics at any time.
-        Some(unsafe { &*record })
+        let words = unsafe { slice::from_raw_parts(first, Record::<A>::WORDS) };
+        Some(Record { words, family: PhantomData })
     }
 }
 
-impl Flow {
+impl<A: Family> Record<'_, A> {
+    const WORDS: usize = size_of::<Connection<A>>() / WORD;
+    const STATE_WORD: usize = offset_of!(Connection<A>, state) / WORD;
+
+    fn state(&self) -> &AtomicU64 {
+        &self.words[Self::STATE_WORD]
+    }
+
+    /// A copy, if it is a live connection's and whole.
+    fn copy(&self) -> Option<Connection<A>> {
+        let before = State(self.state().load(Acquire));
+        if !before.has(State::LIVE) {
+            return None;
+        }
+        let mut copy = MaybeUninit::<Connection<A>>::uninit();
+        for (index, word) in self.words.iter().enumerate() {
+            let (place, value) = (copy.as_mut_ptr().cast::<u64>().wrapping_add(index), word.load(Relaxed));
+            // SAFETY: a record has as many words as a connection, whose alignment is that of a word.
+            unsafe { place.write(value) };
+        }
+        fence(Acquire);
+        let after = State(self.state().load(Relaxed));
+        if !after.has(State::LIVE) || after.incarnation() != before.incarnation() {
+            return None;
+        }
+        // SAFETY: all its words were written, and a connection is plain old data: any bits are one.
+        Some(unsafe { copy.assume_init() })
+    }
+}
+
+impl<A: Family> Flow<A> {
     /// Where it is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {
         State(self.connection.state).phase(self.connection.original.protocol)
+    }
+
+    /// How many hold it, if it is shared.
+    #[must_use]
+    pub fn holders(&self) -> u32 {
+        State(self.connection.state).children()
+    }
+
+    /// Nanoseconds since the last packet that counts as life; of a shared record since the last holder let it go.
+    #[must_use]
+    pub fn idle(&self, now: u64) -> u64 {
+        now.saturating_sub(self.connection.last_seen)
+    }
+
+    /// A shared record that is held is not removed yet when its rule is not in force any more; but nobody finds it.
+    fn has_ended(&self, is_in_force: bool, timeouts: &Timeouts, now: u64) -> bool {
+        let Connection { original, state, last_seen, .. } = self.connection;
+        !is_in_force || conntrack::ended(&original, State(state), is_in_force, last_seen, timeouts, now).is_some()
     }
 
     /// Nanoseconds since its first packet.
@@ -119,73 +188,69 @@ impl Flow {
     #[must_use]
     pub fn expires_in(&self, timeouts: &Timeouts, now: u64) -> u64 {
         let Connection { original, state, last_seen, .. } = self.connection;
-        last_seen.saturating_add(lifetime(original.protocol, State(state), timeouts)).saturating_sub(now)
+        last_seen.saturating_add(lifetime(&original, State(state), timeouts)).saturating_sub(now)
     }
-}
-
-/// A copy of a record, if it is a live connection's and whole.
-fn copy(record: &Record) -> Option<Connection<V4>> {
-    let before = State(record[STATE_WORD].load(Acquire));
-    if !before.has(State::LIVE) {
-        return None;
-    }
-    let words = record.each_ref().map(|word| word.load(Relaxed));
-    fence(Acquire);
-    let after = State(record[STATE_WORD].load(Relaxed));
-    if !after.has(State::LIVE) || after.incarnation() != before.incarnation() {
-        return None;
-    }
-    // SAFETY: the sizes are equal, and a connection is plain old data: any bits are one.
-    Some(unsafe { std::mem::transmute::<[u64; WORDS], Connection<V4>>(words) })
 }
 
 #[cfg(test)]
-impl Flow {
+impl<A: Family> Flow<A> {
     pub(crate) fn empty() -> Self {
-        let record = Record::default();
-        record[STATE_WORD].store(State::LIVE, Relaxed);
-        Self { slot: 0, connection: copy(&record).unwrap() }
+        let words: Vec<_> = (0..Record::<A>::WORDS).map(|_| AtomicU64::new(0)).collect();
+        let record = Record { words: &words, family: PhantomData };
+        record.state().store(State::LIVE, Relaxed);
+        Self { slot: 0, connection: record.copy().unwrap() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use netfwd_common::abi::{Endpoint, Protocol, Side, Tuple};
+    use netfwd_common::abi::{Endpoint, Protocol, Side, Tuple, V4};
 
     use super::*;
 
-    fn record(state: u64) -> Record {
-        let record = Record::default();
-        record[STATE_WORD].store(state, Relaxed);
-        record
+    fn words(state: u64) -> Vec<AtomicU64> {
+        let words: Vec<_> = (0..Record::<V4>::WORDS).map(|_| AtomicU64::new(0)).collect();
+        words[Record::<V4>::STATE_WORD].store(state, Relaxed);
+        words
+    }
+
+    fn copy(words: &[AtomicU64]) -> Option<Connection<V4>> {
+        Record { words, family: PhantomData }.copy()
     }
 
     #[test]
     fn a_record_that_is_not_live_is_no_connection() {
-        assert!(copy(&record(State::opening(3).0)).is_none());
-        let connection = copy(&record(State::opening(3).0 | State::LIVE | State::REPLIED)).unwrap();
+        assert!(copy(&words(State::opening(3).0)).is_none());
+        let connection = copy(&words(State::opening(3).0 | State::LIVE | State::REPLIED)).unwrap();
         assert_eq!(State(connection.state).incarnation(), 3);
     }
 
     #[test]
     fn a_copy_has_the_records_fields_in_their_places() {
-        let words = record(State::LIVE);
-        let tuple = Tuple::new(
-            Protocol::Udp,
-            Side::Inside,
-            Endpoint::new([172, 17, 0, 2], 40000),
-            Endpoint::new([192, 0, 2, 1], 53),
-        );
+        let words = words(State::LIVE);
+        let (source, destination) = (Endpoint::new([172, 17, 0, 2], 40000), Endpoint::new([192, 0, 2, 1], 53));
+        let tuple = Tuple::new(Protocol::UDP, Side::Inside, source, destination);
         words[0].store(u64::from_ne_bytes([172, 17, 0, 2, 0x9c, 0x40, 192, 0]), Relaxed);
         words[1].store(u64::from_ne_bytes([2, 1, 0, 53, 17, 0, 0, 0]), Relaxed);
         assert_eq!(copy(&words).unwrap().original, tuple);
     }
 
     #[test]
+    fn a_shared_record_lives_while_it_is_held_and_its_rule_is_in_force() {
+        let mut binding = Flow::<V4>::empty();
+        binding.connection.original.side = Side::Binding.number();
+        let (timeouts, now) = (Timeouts::default(), 1_000_000_000_000_000);
+        assert!(binding.has_ended(true, &timeouts, now));
+        binding.connection.state |= 3 << 8 | 9 << 32;
+        assert_eq!(binding.holders(), 3);
+        assert!(!binding.has_ended(true, &timeouts, now) && binding.has_ended(false, &timeouts, now));
+    }
+
+    #[test]
     fn a_flow_expires_its_lifetime_after_its_last_packet() {
         let second = 1_000_000_000;
-        let mut flow = Flow::empty();
-        flow.connection.original.protocol = Protocol::Udp.number();
+        let mut flow = Flow::<V4>::empty();
+        flow.connection.original.protocol = Protocol::UDP.number();
         (flow.connection.created, flow.connection.last_seen) = (5 * second, 10 * second);
         assert_eq!(flow.age(12 * second), 7 * second);
         assert_eq!(flow.expires_in(&Timeouts::default(), 12 * second), 298 * second);

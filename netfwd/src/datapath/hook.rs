@@ -1,6 +1,6 @@
-//! Where programs are attached: both directions of an uplink, by TCX or clsact.
+//! Where programs are attached: both directions of an uplink, what arrives at a bridge, by TCX or clsact.
 
-use netfwd_common::abi::names;
+use netfwd_common::abi::{Role, names};
 use serde::Serialize;
 
 /// A direction of an interface.
@@ -26,14 +26,30 @@ impl Direction {
         }
     }
 
-    /// The program that belongs there.
+    /// The directions in which an interface of a role has a program.
     #[must_use]
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Ingress => names::INGRESS,
-            Self::Egress => names::EGRESS,
+    pub const fn of(role: Role) -> &'static [Self] {
+        match role {
+            Role::Uplink => &Self::ALL,
+            Role::Bridge => &[Self::Ingress],
         }
     }
+
+    /// The program that belongs there on an interface of a role.
+    #[must_use]
+    pub const fn program(self, role: Role) -> &'static str {
+        match (role, self) {
+            (Role::Uplink, Self::Ingress) => names::INGRESS,
+            (Role::Uplink, Self::Egress) => names::EGRESS,
+            (Role::Bridge, _) => names::BRIDGE,
+        }
+    }
+}
+
+/// Whether a program of this name is attached by netfwd.
+#[must_use]
+pub fn is_attached_by_netfwd(program: &str) -> bool {
+    [names::INGRESS, names::EGRESS, names::BRIDGE].contains(&program)
 }
 
 /// How a program is attached.

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Error, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions},
+    programs::{CgroupSockAddr, Program, ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions},
 };
 use netfwd_common::abi::names;
 
@@ -13,8 +13,8 @@ use super::pin::PinDir;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
 
-/// All programs.
-pub const PROGRAMS: [&str; 3] = [names::INGRESS, names::EGRESS, names::START_REAPER];
+/// The programs for packets, and the one that starts the timer.
+pub const CLASSIFIERS: [&str; 4] = [names::INGRESS, names::EGRESS, names::BRIDGE, names::START_REAPER];
 
 /// The verifier says at the end of its log what is wrong.
 const QUOTED_LINES: usize = 3;
@@ -25,32 +25,35 @@ const FRAME: [u8; 64] = [0; 64];
 pub struct Loaded(Ebpf);
 
 impl Loaded {
-    /// Loads the object; maps that are not pinned yet are made, for `max_flows` connections.
-    pub fn new(pin_dir: &PinDir, max_flows: u32) -> Result<Self> {
+    /// Loads the object; maps that are not pinned yet are made, for `max_flows` connections of each family.
+    pub fn new(pin_dir: &PinDir, max_flows: [u32; 2]) -> Result<Self> {
         let mut loader = EbpfLoader::new();
         for name in names::MAPS {
             loader.map_pin_path(name, pin_dir.map(name));
         }
-        loader
-            .map_max_entries(names::CONNECTIONS, max_flows)
-            .map_max_entries(names::FREE_SLOTS, max_flows)
-            .map_max_entries(names::TUPLES, max_flows.saturating_mul(2));
+        for (maps, max_flows) in [names::V4_MAPS, names::V6_MAPS].into_iter().zip(max_flows) {
+            loader
+                .map_max_entries(maps.connections, max_flows)
+                .map_max_entries(maps.free_slots, max_flows)
+                .map_max_entries(maps.tuples, max_flows.saturating_mul(2));
+        }
         let mut ebpf = loader.load(OBJECT).context("cannot make the BPF maps")?;
-        for name in PROGRAMS {
-            program(&mut ebpf, name)?.load().map_err(|error| refused(name, error))?;
+        for name in programs() {
+            load(program(&mut ebpf, name)?, name).map_err(|error| refused(name, error))?;
         }
         Ok(Self(ebpf))
     }
 
-    /// A program of this build.
+    /// A program of this build for packets.
     pub fn program(&mut self, name: &str) -> Result<&mut SchedClassifier> {
-        program(&mut self.0, name)
+        program(&mut self.0, name)?.try_into().with_context(|| format!("the program {name} is no classifier"))
     }
 
     /// Whether the pinned programs are the same as these.
     pub fn is_pinned(&mut self, pin_dir: &PinDir) -> Result<bool> {
-        for name in PROGRAMS {
-            let own = self.program(name)?.info().with_context(|| format!("cannot examine the program {name}"))?;
+        for name in programs() {
+            let own =
+                program(&mut self.0, name)?.info().with_context(|| format!("cannot examine the program {name}"))?;
             let pinned = ProgramInfo::from_pin(pin_dir.program(name));
             if !pinned.is_ok_and(|pinned| pinned.tag() == own.tag()) {
                 return Ok(false);
@@ -61,19 +64,24 @@ impl Loaded {
 
     /// Pins the programs in place of those that are pinned.
     pub fn pin(&mut self, pin_dir: &PinDir) -> Result<()> {
-        for name in PROGRAMS {
+        for name in programs() {
             let (path, fresh) = (pin_dir.program(name), pin_dir.program(&format!("{name}_new")));
-            self.program(name)?.pin(&fresh).with_context(|| format!("cannot pin {}", fresh.display()))?;
+            program(&mut self.0, name)?.pin(&fresh).with_context(|| format!("cannot pin {}", fresh.display()))?;
             fs::rename(&fresh, &path).with_context(|| format!("cannot pin {}", path.display()))?;
         }
         Ok(())
     }
 }
 
+/// The names of all programs.
+pub fn programs() -> impl Iterator<Item = &'static str> {
+    CLASSIFIERS.into_iter().chain(names::HOST_ACCESS)
+}
+
 /// Whether the program with an id is pinned here.
 #[must_use]
 pub fn is_pinned(pin_dir: &PinDir, program_id: u32) -> bool {
-    PROGRAMS.iter().any(|name| {
+    programs().any(|name| {
         let pinned = ProgramInfo::from_pin(pin_dir.program(name));
         pinned.is_ok_and(|pinned| pinned.id() == program_id)
     })
@@ -92,9 +100,16 @@ pub fn start_reaper(pin_dir: &PinDir) -> Result<()> {
     Ok(())
 }
 
-fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut SchedClassifier> {
-    let program = ebpf.program_mut(name).with_context(|| format!("the BPF object has no program {name}"))?;
-    program.try_into().with_context(|| format!("the program {name} is no classifier"))
+fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Program> {
+    ebpf.program_mut(name).with_context(|| format!("the BPF object has no program {name}"))
+}
+
+fn load(program: &mut Program, name: &str) -> Result<(), ProgramError> {
+    if CLASSIFIERS.contains(&name) {
+        <&mut SchedClassifier>::try_from(program)?.load()
+    } else {
+        <&mut CgroupSockAddr>::try_from(program)?.load()
+    }
 }
 
 fn refused(name: &str, error: ProgramError) -> Error {

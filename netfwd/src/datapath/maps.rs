@@ -1,24 +1,23 @@
 //! The pinned maps, in domain words.
 
-use std::fmt::Display;
+mod family;
+
+use std::{collections::BTreeSet, fmt::Display};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::Key},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use netfwd_common::abi::{
-    ABI_VERSION, COUNTERS_PER_HOOK, Counter, Mapping, MappingKey, Masquerade, Rule, RuleCounter, Settings, SubnetKey,
-    Uplink, V4, names,
+    ABI_VERSION, COUNTERS_PER_HOOK, Counter, Interface, Role, Rule, RuleCounter, Settings, V4, V6, names,
 };
 use thiserror::Error;
 
 use super::pin::PinDir;
 
-/// The prefix tree of the mappings.
-pub type MappingsV4 = LpmTrie<MapData, MappingKey<V4>, Mapping<V4>>;
-type SubnetsV4 = LpmTrie<MapData, SubnetKey<V4>, Masquerade<V4>>;
+pub use family::{Exclusion, FamilyMaps, Select, Subnet};
 
 /// Why the maps cannot be used.
 #[derive(Debug, Error)]
@@ -48,34 +47,22 @@ impl OpenError {
     }
 }
 
-/// A masqueraded subnet of an uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subnet {
-    /// The uplink's interface index.
-    pub uplink: u32,
-    /// The subnet.
-    pub network: ipnet::Ipv4Net,
-    /// How it is masqueraded.
-    pub masquerade: Masquerade<V4>,
-}
-
 /// The pinned maps of an attached netfwd.
 pub struct Maps {
     settings: Array<MapData, Settings>,
-    uplinks: HashMap<MapData, u32, Uplink>,
+    interfaces: HashMap<MapData, u32, Interface>,
     generations: Array<MapData, u32>,
-    subnets: SubnetsV4,
-    high_water: Array<MapData, u64>,
-    /// The mappings, by prefix.
-    pub mappings: MappingsV4,
+    host_addresses: HashMap<MapData, V6, u8>,
+    /// The maps of IPv4.
+    pub v4: FamilyMaps<V4>,
+    /// The maps of IPv6.
+    pub v6: FamilyMaps<V6>,
     /// What went through each rule, by rule id.
     pub rule_counters: PerCpuArray<MapData, RuleCounter>,
-    /// Packets by uplink, direction and reason: see [`netfwd_common::abi::counter_index`].
+    /// Packets by interface, direction and reason: see [`netfwd_common::abi::counter_index`].
     pub counters: PerCpuArray<MapData, Counter>,
     /// What happened to connections: see [`netfwd_common::abi::FlowEvent::number`].
     pub flow_events: PerCpuArray<MapData, u64>,
-    /// The connections, to be read through a memory mapping of its file descriptor.
-    pub connections: MapData,
 }
 
 impl Maps {
@@ -107,24 +94,33 @@ impl Maps {
     /// Opens maps that were just made, and completes them.
     pub(super) fn initialize(pin_dir: &PinDir, settings: &Settings) -> Result<Self> {
         let mut maps = Self::open_all(pin_dir, typed(pin_dir, names::SETTINGS)?)?;
-        maps.settings.set(0, settings, 0).with_context(|| cannot_write(names::SETTINGS))?;
+        maps.set_settings(settings)?;
         Ok(maps)
     }
 
     fn open_all(pin_dir: &PinDir, settings: Array<MapData, Settings>) -> Result<Self> {
-        let connections = pin_dir.map(names::CONNECTIONS);
         Ok(Self {
             settings,
-            uplinks: typed(pin_dir, names::UPLINKS)?,
+            interfaces: typed(pin_dir, names::INTERFACES)?,
             generations: typed(pin_dir, names::GENERATIONS)?,
-            subnets: typed(pin_dir, names::SUBNETS)?,
-            high_water: typed(pin_dir, names::HIGH_WATER)?,
-            mappings: typed(pin_dir, names::MAPPINGS)?,
+            host_addresses: typed(pin_dir, names::HOST_ADDRESSES)?,
+            v4: FamilyMaps::open(pin_dir)?,
+            v6: FamilyMaps::open(pin_dir)?,
             rule_counters: typed(pin_dir, names::RULE_COUNTERS)?,
             counters: typed(pin_dir, names::COUNTERS)?,
             flow_events: typed(pin_dir, names::FLOW_EVENTS)?,
-            connections: MapData::from_pin(&connections).with_context(|| cannot_open(connections.display()))?,
         })
+    }
+
+    /// The maps of a family.
+    #[must_use]
+    pub fn family<A: Select>(&self) -> &FamilyMaps<A> {
+        A::of(self)
+    }
+
+    /// The maps of a family, to be changed.
+    pub fn family_mut<A: Select>(&mut self) -> &mut FamilyMaps<A> {
+        A::of_mut(self)
     }
 
     /// The settings in force.
@@ -132,47 +128,57 @@ impl Maps {
         first(&self.settings)
     }
 
+    /// Puts settings in force, all at once.
+    pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
+        self.settings.set(0, settings, 0).with_context(|| cannot_write(names::SETTINGS))
+    }
+
+    /// The uplinks and bridges by interface index, in the order of their slots.
+    pub fn interfaces(&self) -> Result<Vec<(u32, Interface)>> {
+        let interfaces: Result<Vec<_>, _> = self.interfaces.iter().collect();
+        let mut interfaces = interfaces.with_context(|| cannot_read(names::INTERFACES))?;
+        interfaces.sort_by_key(|(_, interface)| interface.slot);
+        Ok(interfaces)
+    }
+
+    /// The interfaces of one role by their index, in the order of their slots.
+    pub fn with_role(&self, role: Role) -> Result<Vec<(u32, Interface)>> {
+        let mut interfaces = self.interfaces()?;
+        interfaces.retain(|(_, interface)| interface.role == role.number());
+        Ok(interfaces)
+    }
+
     /// The uplinks by interface index, in the order of their slots.
-    pub fn uplinks(&self) -> Result<Vec<(u32, Uplink)>> {
-        let uplinks: Result<Vec<_>, _> = self.uplinks.iter().collect();
-        let mut uplinks = uplinks.with_context(|| cannot_read(names::UPLINKS))?;
-        uplinks.sort_by_key(|(_, uplink)| uplink.slot);
-        Ok(uplinks)
+    pub fn uplinks(&self) -> Result<Vec<(u32, Interface)>> {
+        self.with_role(Role::Uplink)
     }
 
-    /// Adds or replaces an uplink.
-    pub fn set_uplink(&mut self, ifindex: u32, uplink: &Uplink) -> Result<()> {
-        self.uplinks.insert(ifindex, uplink, 0).with_context(|| cannot_write(names::UPLINKS))
+    /// Adds or replaces an uplink or bridge.
+    pub fn set_interface(&mut self, ifindex: u32, interface: &Interface) -> Result<()> {
+        self.interfaces.insert(ifindex, interface, 0).with_context(|| cannot_write(names::INTERFACES))
     }
 
-    /// Removes an uplink.
-    pub fn remove_uplink(&mut self, ifindex: u32) -> Result<()> {
-        removed(self.uplinks.remove(&ifindex)).with_context(|| cannot_write(names::UPLINKS))
+    /// Removes an uplink or bridge.
+    pub fn remove_interface(&mut self, ifindex: u32) -> Result<()> {
+        removed(self.interfaces.remove(&ifindex)).with_context(|| cannot_write(names::INTERFACES))
     }
 
-    /// The masqueraded subnets of all uplinks, also those whose rule is not in force.
-    pub fn subnets(&self) -> Result<Vec<Subnet>> {
-        let mut subnets = Vec::new();
-        for entry in &self.subnets {
-            let (key, masquerade) = entry.with_context(|| cannot_read(names::SUBNETS))?;
-            let SubnetKey { uplink, address } = key.data();
-            let length = key.prefix_len().saturating_sub(SubnetKey::<V4>::UPLINK_BITS) as u8;
-            let network = ipnet::Ipv4Net::new(address.into(), length).context("a subnet's length is impossible")?;
-            subnets.push(Subnet { uplink: u32::from_ne_bytes(uplink), network, masquerade });
+    /// The host's own addresses, as the kernel part knows them; IPv4 ones are mapped.
+    pub fn host_addresses(&self) -> Result<BTreeSet<V6>> {
+        let addresses: Result<_, _> = self.host_addresses.keys().collect();
+        addresses.with_context(|| cannot_read(names::HOST_ADDRESSES))
+    }
+
+    /// Makes the kernel part know these addresses as the host's own, and no others.
+    pub fn set_host_addresses(&mut self, addresses: impl IntoIterator<Item = V6>) -> Result<()> {
+        let (before, after) = (self.host_addresses()?, addresses.into_iter().collect::<BTreeSet<_>>());
+        for address in &after - &before {
+            self.host_addresses.insert(address, 0, 0).with_context(|| cannot_write(names::HOST_ADDRESSES))?;
         }
-        subnets.sort_by_key(|subnet| (subnet.uplink, subnet.network));
-        Ok(subnets)
-    }
-
-    /// Adds or replaces a subnet.
-    pub fn set_subnet(&mut self, subnet: &Subnet) -> Result<()> {
-        let key = subnet_key(subnet.uplink, subnet.network);
-        self.subnets.insert(&key, subnet.masquerade, 0).with_context(|| cannot_write(names::SUBNETS))
-    }
-
-    /// Removes a subnet.
-    pub fn remove_subnet(&mut self, uplink: u32, network: ipnet::Ipv4Net) -> Result<()> {
-        removed(self.subnets.remove(&subnet_key(uplink, network))).with_context(|| cannot_write(names::SUBNETS))
+        for address in &before - &after {
+            removed(self.host_addresses.remove(&address)).with_context(|| cannot_write(names::HOST_ADDRESSES))?;
+        }
+        Ok(())
     }
 
     /// The generation of a rule that is in force.
@@ -207,8 +213,8 @@ impl Maps {
         self.rule_counters.set(rule_id, zero, 0).with_context(|| cannot_write(names::RULE_COUNTERS))
     }
 
-    /// Sets the counters of an uplink's slot to zero.
-    pub fn reset_uplink_counters(&mut self, slot: u32) -> Result<()> {
+    /// Sets the counters of an interface's slot to zero.
+    pub fn reset_interface_counters(&mut self, slot: u32) -> Result<()> {
         let count = 2 * COUNTERS_PER_HOOK;
         for index in slot * count..(slot + 1) * count {
             let zero = per_cpu(Counter::default())?;
@@ -217,17 +223,11 @@ impl Maps {
         Ok(())
     }
 
-    /// Connection slots below it have been used at least once.
-    pub fn high_water(&self) -> Result<u32> {
-        let max_flows = self.settings()?.max_flows;
-        // Attempts at a full table raise it further.
-        Ok(u32::try_from(first::<u64>(&self.high_water)?).map_or(max_flows, |mark| mark.min(max_flows)))
+    /// A family's connection slots below it have been used at least once.
+    pub fn high_water<A: Select>(&self) -> Result<u32> {
+        let max_flows = self.settings()?.max_flows[A::FAMILY];
+        Ok(u32::try_from(self.family::<A>().high_water()?).map_or(max_flows, |mark| mark.min(max_flows)))
     }
-}
-
-fn subnet_key(uplink: u32, network: ipnet::Ipv4Net) -> Key<SubnetKey<V4>> {
-    let length = SubnetKey::<V4>::UPLINK_BITS + u32::from(network.prefix_len());
-    Key::new(length, SubnetKey::new(uplink, network.network().octets()))
 }
 
 fn first<V: Pod>(array: &Array<MapData, V>) -> Result<V> {

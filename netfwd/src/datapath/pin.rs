@@ -1,4 +1,4 @@
-//! Where everything is pinned: `DIR/maps/NAME`, `DIR/programs/NAME`, `DIR/links/IFINDEX-DIRECTION`.
+//! Where everything is pinned: `DIR/maps/NAME`, `DIR/programs/NAME`, `DIR/links/IFINDEX-DIRECTION`, `DIR/links/NAME`.
 
 mod lock;
 mod mount;
@@ -57,6 +57,12 @@ impl PinDir {
     #[must_use]
     pub fn link(&self, ifindex: u32, direction: Direction) -> PathBuf {
         self.links().join(format!("{ifindex}-{}", direction.as_str()))
+    }
+
+    /// Where the link of a program of host access is pinned.
+    #[must_use]
+    pub fn host_link(&self, name: &str) -> PathBuf {
+        self.links().join(name)
     }
 
     /// A directory that exists if netfwd made the clsact queueing discipline of an uplink.

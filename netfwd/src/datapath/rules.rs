@@ -1,15 +1,15 @@
 //! Rules: their ids, and the one write that makes a rule take effect or ends it with all its flows.
 //!
-//! An id is in use while an uplink, a mapping or a subnet refers to it. A rule is made in this order: allocate, write
+//! An id is in use while an uplink or bridge, a mapping or a subnet refers to it. A rule is made in this order: allocate, write
 //! its entries, [`activate`]; or activate before the entries where an entry replaces another one and no packet may
 //! come in between. It ends by [`end`], then its entries are removed.
 
 use std::collections::HashSet;
 
 use anyhow::{Context as _, Result};
-use netfwd_common::abi::{Rule, names};
+use netfwd_common::abi::{Rule, V4, V6};
 
-use super::maps::Maps;
+use super::maps::{Maps, Select};
 
 /// Gives out the ids that are free.
 pub struct Allocator {
@@ -20,13 +20,9 @@ pub struct Allocator {
 impl Allocator {
     /// With the ids that are in use now.
     pub fn new(maps: &Maps) -> Result<Self> {
-        let mut used = HashSet::new();
-        used.extend(maps.uplinks()?.into_iter().map(|(_, uplink)| uplink.rule.id));
-        used.extend(maps.subnets()?.into_iter().map(|subnet| subnet.masquerade.rule.id));
-        for entry in &maps.mappings {
-            let (_, mapping) = entry.with_context(|| format!("cannot read the map {}", names::MAPPINGS))?;
-            used.insert(mapping.rule.id);
-        }
+        let mut used: HashSet<_> = maps.interfaces()?.into_iter().map(|(_, interface)| interface.rule.id).collect();
+        add_used::<V4>(maps, &mut used)?;
+        add_used::<V6>(maps, &mut used)?;
         Ok(Self { used, next: 0 })
     }
 
@@ -38,6 +34,16 @@ impl Allocator {
         self.next = id + 1;
         Ok(Rule { id, generation: following(maps.generation(id)?) })
     }
+}
+
+fn add_used<A: Select>(maps: &Maps, used: &mut HashSet<u32>) -> Result<()> {
+    let maps = maps.family::<A>();
+    used.extend(maps.subnets()?.into_iter().map(|subnet| subnet.masquerade.rule.id));
+    for entry in &maps.mappings {
+        let (_, mapping) = entry.with_context(|| format!("cannot read the map {}", A::MAPS.mappings))?;
+        used.insert(mapping.rule.id);
+    }
+    Ok(())
 }
 
 /// Makes a rule take effect, with its counters at zero.

@@ -8,7 +8,12 @@ use aya::programs::{
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
 };
 
-use super::{hook::Direction, load::is_pinned, pin::PinDir, tcx::attach_type};
+use super::{
+    hook::{Direction, is_attached_by_netfwd},
+    load::is_pinned,
+    pin::PinDir,
+    tcx::attach_type,
+};
 use crate::host::{interfaces::Interface, netlink::Netlink, traffic_control::Filter};
 
 const PRIORITY: u16 = 1;
@@ -23,7 +28,7 @@ pub(super) fn attached_program(
     direction: Direction,
 ) -> Result<Option<u32>> {
     let filters = netlink.filters(interface.index, direction)?;
-    let ours = filters.into_iter().find(|filter| is_at_our_place(filter, direction));
+    let ours = filters.into_iter().find(is_at_our_place);
     Ok(ours.and_then(|filter| filter.program_id).filter(|id| is_pinned(pin_dir, *id)))
 }
 
@@ -95,10 +100,10 @@ fn link(interface: &Interface, direction: Direction) -> Result<SchedClassifierLi
         .with_context(|| format!("{} is gone", interface.name))
 }
 
-fn is_at_our_place(filter: &Filter, direction: Direction) -> bool {
+fn is_at_our_place(filter: &Filter) -> bool {
     filter.priority == PRIORITY
         && filter.handle == u32::from(HANDLE)
-        && filter.program_name.as_deref() == Some(direction.program())
+        && filter.program_name.as_deref().is_some_and(is_attached_by_netfwd)
 }
 
 #[cfg(test)]
@@ -113,8 +118,8 @@ mod tests {
             program_name: Some("netfwd_egress".to_owned()),
             program_id: Some(42),
         };
-        assert!(is_at_our_place(&ours, Direction::Egress));
-        assert!(!is_at_our_place(&ours, Direction::Ingress));
-        assert!(!is_at_our_place(&Filter { handle: 1, ..ours }, Direction::Egress));
+        assert!(is_at_our_place(&ours));
+        assert!(!is_at_our_place(&Filter { program_name: Some("other".to_owned()), ..ours.clone() }));
+        assert!(!is_at_our_place(&Filter { handle: 1, ..ours }));
     }
 }

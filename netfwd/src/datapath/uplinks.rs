@@ -1,31 +1,28 @@
 //! Uplinks: attaching one, changing what it masquerades, detaching it. Each is done completely or not at all.
 
+mod bridges;
 mod changes;
 mod configure;
+mod site;
 
 use anyhow::{Context as _, Error, Result, bail};
-use ipnet::Ipv4Net;
-use netfwd_common::abi::Settings;
+use ipnet::IpNet;
+use netfwd_common::abi::{Role, Settings};
 
-use super::{
-    attach,
-    hook::{Direction, Hook},
-    load::{self, Loaded},
-    maps::Maps,
-    pin::PinDir,
-};
+use super::{attach, hook::Hook, host_access, load::Loaded, mappings, maps::Maps, pin::PinDir};
 use crate::{
     clock,
     host::{
-        forwarding,
         interfaces::{Interface, Interfaces},
+        namespace,
         netlink::Netlink,
     },
 };
+use site::{Forwarding, Site};
 
-pub use changes::{Change, Ports, Wanted};
+pub use changes::{Change, Networks, Wanted};
 
-/// Connections at most, unless the user chooses.
+/// IPv4 connections at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.
 pub const DEFAULT_MAX_FLOWS: u32 = 262_144;
 
 /// What is to be attached, and how.
@@ -37,30 +34,38 @@ pub struct Request {
     pub wanted: Wanted,
     /// The hook, if the user chose.
     pub hook: Option<Hook>,
-    /// Connections at most, if the user chose.
-    pub max_flows: Option<u32>,
+    /// Connections at most of IPv4 and of IPv6, if the user chose.
+    pub max_flows: [Option<u32>; 2],
+    /// Whether processes of the host reach mapped ports at the host's own addresses.
+    pub host_access: bool,
 }
 
 /// What an attach did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The hook, if a program was attached.
-    pub attached: Option<Hook>,
+    /// The interfaces that a program was attached to: the uplink, and bridges.
+    pub attached: Vec<(u32, Hook)>,
     /// Whether programs of another build were replaced.
     pub replaced_programs: bool,
     /// What changed in the maps.
     pub changes: Vec<Change>,
-    /// Whether forwarding was turned on.
-    pub turned_on_forwarding: bool,
-    /// Interfaces that are gone, and were forgotten.
+    /// What became of host access.
+    pub host_access: host_access::Outcome,
+    /// The switches of the host that were set, as `sysctl` writes them: forwarding, and what goes with it.
+    pub switched: Vec<String>,
+    /// Other interfaces whose IPv6 comes from router advertisements, which they do not hear any more.
+    pub deaf: Vec<u32>,
+    /// Uplinks that are gone, and were forgotten.
     pub forgotten: Vec<u32>,
+    /// Bridges that have no masqueraded subnet any more, and were left.
+    pub left: Vec<u32>,
 }
 
 impl Report {
     /// Whether a subnet is among what changed.
     #[must_use]
-    pub fn concerns(&self, network: Ipv4Net) -> bool {
-        self.changes.iter().any(|change| change.network() == Some(network))
+    pub fn concerns(&self, network: IpNet) -> bool {
+        self.changes.iter().any(|change| change.subnet() == Some(network))
     }
 }
 
@@ -93,93 +98,91 @@ pub fn attach(pin_dir: &PinDir, host: &Host, request: &Request) -> Result<Report
 
 fn attach_first(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook) -> Result<Report> {
     attach::refuse_another(pin_dir, &host.netlink, &request.interface)?;
-    let max_flows = request.max_flows.unwrap_or(DEFAULT_MAX_FLOWS);
+    let max_flows = max_flows(request.max_flows);
     clear(pin_dir, host)?;
     Loaded::new(pin_dir, max_flows)?.pin(pin_dir)?;
-    let mut maps = Maps::initialize(pin_dir, &Settings::new(max_flows, clock::now()?))?;
+    let mut maps = Maps::initialize(pin_dir, &Settings::new(max_flows, clock::now()?, namespace::cookie()?))?;
     attach_uplink(pin_dir, host, request, hook, &mut maps)
+}
+
+/// Connections at most of IPv4 and of IPv6.
+fn max_flows(chosen: [Option<u32>; 2]) -> [u32; 2] {
+    let v4 = chosen[0].unwrap_or(DEFAULT_MAX_FLOWS);
+    [v4, chosen[1].unwrap_or((v4 / 4).max(1))]
 }
 
 fn attach_further(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, maps: &mut Maps) -> Result<Report> {
     attach::refuse_another(pin_dir, &host.netlink, &request.interface)?;
     let max_flows = maps.settings()?.max_flows;
-    if request.max_flows.is_some_and(|wanted| wanted != max_flows) {
-        bail!("the maps have room for {max_flows} flows, which cannot change now: run `netfwd detach --all` first");
+    for ((wanted, present), family) in request.max_flows.into_iter().zip(max_flows).zip(["IPv4", "IPv6"]) {
+        if wanted.is_some_and(|wanted| wanted != present) {
+            bail!(
+                "the maps have room for {present} {family} flows, which cannot change now: run `netfwd detach --all` first"
+            );
+        }
     }
     let forgotten = forget_gone(pin_dir, host, maps)?;
     let mut loaded = Loaded::new(pin_dir, max_flows)?;
     let replaced_programs = !loaded.is_pinned(pin_dir)?;
     if replaced_programs {
-        let uplinks = maps.uplinks()?;
-        let uplinks: Vec<_> = uplinks.iter().filter_map(|(index, _)| host.interfaces.with_index(*index)).collect();
-        attach::replace(pin_dir, &host.netlink, &uplinks, &mut loaded)?;
+        attach::replace(pin_dir, &host.netlink, &attached(host, maps)?, &mut loaded)?;
     }
     let report = attach_uplink(pin_dir, host, request, hook, maps)?;
     Ok(Report { replaced_programs, forgotten, ..report })
 }
 
+/// The interfaces that have programs.
+fn attached<'h>(host: &'h Host, maps: &Maps) -> Result<Vec<(&'h Interface, Role)>> {
+    let mut interfaces = Vec::new();
+    for role in [Role::Uplink, Role::Bridge] {
+        let known = maps.with_role(role)?.into_iter();
+        interfaces.extend(known.filter_map(|(ifindex, _)| Some((host.interfaces.with_index(ifindex)?, role))));
+    }
+    Ok(interfaces)
+}
+
 fn attach_uplink(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, maps: &mut Maps) -> Result<Report> {
-    let site = Site::new(pin_dir, host, request, hook)?;
-    let pending = configure::configure(maps, &request.wanted)?;
-    let mut attached = Vec::new();
-    match site.start(&mut attached) {
-        Ok(turned_on_forwarding) => {
+    let ifindex = request.interface.index;
+    let was_bridge = maps.with_role(Role::Bridge)?.iter().any(|(index, _)| *index == ifindex);
+    host_access::refresh(maps, &host.interfaces)?;
+    let pending = configure::configure(maps, &request.wanted, |maps| bridges::wanted(maps, host, Some(ifindex)))?;
+    let mut site = match Site::new(pin_dir, host, request, hook, maps) {
+        Ok(site) => site,
+        Err(error) => return Err(after_undoing(error, pending.undo(maps))),
+    };
+    match start(&mut site, was_bridge, pin_dir, host, request) {
+        Ok((Forwarding { switched, deaf }, host_access)) => {
             site.leave_other_hook()?;
             let changes = pending.finish(maps)?;
-            let attached = (!attached.is_empty()).then_some(site.hook);
-            Ok(Report { attached, changes, turned_on_forwarding, ..Report::default() })
+            let left = bridges::leave_unneeded(pin_dir, host, maps)?;
+            let attached = site.attached();
+            Ok(Report { attached, changes, host_access, switched, deaf, left, ..Report::default() })
         }
         Err(error) => {
-            let detached = site.detach(&attached);
-            Err(after_undoing(error, detached.and(pending.undo(maps))))
+            let undone = site.undo().and(pending.undo(maps));
+            let back = was_bridge.then_some(Role::Bridge);
+            let back = back.map(|role| attach::attach(pin_dir, &host.netlink, &request.interface, role, hook));
+            Err(after_undoing(error, undone.and(back.transpose().map(drop))))
         }
     }
 }
 
-/// Where an uplink is attached.
-struct Site<'a> {
-    pin_dir: &'a PinDir,
-    host: &'a Host,
-    interface: &'a Interface,
-    hook: Hook,
-}
-
-impl<'a> Site<'a> {
-    /// Without a choice by the user, what is attached stays where it is.
-    fn new(pin_dir: &'a PinDir, host: &'a Host, request: &'a Request, hook: Hook) -> Result<Self> {
-        let interface = &request.interface;
-        let present = attach::attachments(pin_dir, &host.netlink, interface)?;
-        let present = present.first().map(|attachment| attachment.hook);
-        Ok(Self { pin_dir, host, interface, hook: request.hook.or(present).unwrap_or(hook) })
+/// Attaches everything that a request needs, turns on forwarding, and says what became of host access.
+fn start(
+    site: &mut Site<'_>,
+    was_bridge: bool,
+    pin_dir: &PinDir,
+    host: &Host,
+    request: &Request,
+) -> Result<(Forwarding, host_access::Outcome)> {
+    site.refuse_another()?;
+    if was_bridge {
+        // The program of a bridge makes room for an uplink's.
+        attach::detach(pin_dir, &host.netlink, &host.interfaces, request.interface.index)?;
     }
-
-    /// Attaches what is missing, and returns whether forwarding had to be turned on.
-    fn start(&self, attached: &mut Vec<Direction>) -> Result<bool> {
-        load::start_reaper(self.pin_dir)?;
-        *attached = attach::attach(self.pin_dir, &self.host.netlink, self.interface, self.hook)?;
-        let turn_on = !forwarding::is_on()?;
-        if turn_on {
-            forwarding::turn_on()?;
-        }
-        Ok(turn_on)
-    }
-
-    /// Comes after the new hook is attached: for a moment both translate. With none, packets would leave as they are.
-    fn leave_other_hook(&self) -> Result<()> {
-        let Self { pin_dir, host, interface, hook } = self;
-        let present = attach::attachments(pin_dir, &host.netlink, interface)?;
-        present
-            .iter()
-            .filter(|other| other.hook != *hook)
-            .try_for_each(|other| attach::detach_one(pin_dir, &host.netlink, interface, other.direction, other.hook))
-    }
-
-    fn detach(&self, directions: &[Direction]) -> Result<()> {
-        let Self { pin_dir, host, interface, hook } = self;
-        directions
-            .iter()
-            .try_for_each(|direction| attach::detach_one(pin_dir, &host.netlink, interface, *direction, *hook))
-    }
+    site.start()?;
+    let forwarding = site::forward(host, request)?;
+    Ok((forwarding, host_access::apply(pin_dir, request.host_access)?))
 }
 
 fn after_undoing(error: Error, undone: Result<()>) -> Error {
@@ -208,6 +211,8 @@ pub fn detach(pin_dir: &PinDir, host: &Host, ifindexes: &[u32]) -> Result<(Vec<u
     let is_last = maps.uplinks()?.is_empty();
     if is_last {
         remove_everything(pin_dir, host)?;
+    } else {
+        bridges::leave_unneeded(pin_dir, host, &mut maps)?;
     }
     Ok((detached, is_last))
 }
@@ -233,7 +238,13 @@ fn clear(pin_dir: &PinDir, host: &Host) -> Result<()> {
 
 fn remove_everything(pin_dir: &PinDir, host: &Host) -> Result<()> {
     detach_everywhere(pin_dir, host)?;
+    release_ports(pin_dir)?;
     pin_dir.remove().context("cannot remove what is pinned")
+}
+
+/// Those of maps that this netfwd can read.
+fn release_ports(pin_dir: &PinDir) -> Result<()> {
+    Maps::open(pin_dir).map_or(Ok(()), |maps| mappings::ports::release_all(&maps))
 }
 
 /// Goes on after a failure, so that as much as possible is detached, and returns the first one.
@@ -247,12 +258,27 @@ fn detach_everywhere(pin_dir: &PinDir, host: &Host) -> Result<()> {
     results.into_iter().collect()
 }
 
+/// Forgets interfaces that are gone, and returns the uplinks among them.
 fn forget_gone(pin_dir: &PinDir, host: &Host, maps: &mut Maps) -> Result<Vec<u32>> {
-    let mut gone: Vec<_> = maps.uplinks()?.into_iter().map(|(ifindex, _)| ifindex).collect();
-    gone.retain(|ifindex| host.interfaces.with_index(*ifindex).is_none());
-    for ifindex in &gone {
+    let mut gone = maps.interfaces()?;
+    gone.retain(|(ifindex, _)| host.interfaces.with_index(*ifindex).is_none());
+    for (ifindex, _) in &gone {
         attach::detach(pin_dir, &host.netlink, &host.interfaces, *ifindex)?;
         configure::remove(maps, *ifindex)?;
     }
-    Ok(gone)
+    gone.retain(|(_, interface)| interface.role == Role::Uplink.number());
+    Ok(gone.into_iter().map(|(ifindex, _)| ifindex).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ipv6_there_are_a_quarter_as_many_flows_unless_chosen() {
+        assert_eq!(max_flows([None, None]), [262_144, 65_536]);
+        assert_eq!(max_flows([Some(1000), None]), [1000, 250]);
+        assert_eq!(max_flows([Some(3), None]), [3, 1]);
+        assert_eq!(max_flows([None, Some(9)]), [262_144, 9]);
+    }
 }

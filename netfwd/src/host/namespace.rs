@@ -1,6 +1,26 @@
-//! Which mount namespace this process lives in, as far as it decides whether what it pins can be seen by others.
+//! Which namespaces this process lives in: the mount namespace decides whether what it pins can be seen by others, the
+//! network namespace is where netfwd works.
 
-use std::{fs, iter, path::PathBuf};
+use std::{fs, iter, net::UdpSocket, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    libc,
+    sys::socket::{GetSockOpt as _, sockopt::GetStruct},
+};
+
+/// The cookie of a socket's network namespace (`SO_NETNS_COOKIE`, kernel 5.14).
+#[derive(Clone, Copy)]
+struct NetnsCookie;
+
+nix::getsockopt_impl!(NetnsCookie, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, u64, GetStruct<u64>);
+
+/// The cookie of this process's network namespace.
+pub fn cookie() -> Result<u64> {
+    let what = "cannot ask for the network namespace's cookie";
+    let socket = UdpSocket::bind("0.0.0.0:0").context(what)?;
+    NetnsCookie.get(&socket).context(what)
+}
 
 /// Whether the process or one that started it made a mount namespace, as `ip netns exec` and `unshare --mount` do:
 /// a file system that is mounted in it is gone when it ends.

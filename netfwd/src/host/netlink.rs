@@ -4,18 +4,23 @@ use std::{future::Future, net::IpAddr};
 
 use anyhow::{Context as _, Result};
 use futures_util::{Stream, TryStreamExt as _};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rtnetlink::{
     Error, Handle,
     packet_route::{
-        AddressFamily,
-        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
-        link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
+        address::{AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage, AddressScope},
+        link::{AfSpecInet6, AfSpecUnspec, InfoKind, LinkAttribute, LinkInfo, LinkMessage},
     },
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::interfaces::{Interface, Interfaces};
+use super::interfaces::{Address, Interface, Interfaces, Ipv6};
+
+/// An IPv6 address is about to go, or not yet known to be unique.
+const PASSING: AddressHeaderFlags = AddressHeaderFlags::Secondary
+    .union(AddressHeaderFlags::Tentative)
+    .union(AddressHeaderFlags::Dadfailed)
+    .union(AddressHeaderFlags::Deprecated);
 
 /// A connection to the kernel, in the network namespace that it was made in.
 pub struct Netlink {
@@ -59,39 +64,62 @@ impl Netlink {
 }
 
 fn interface(link: &LinkMessage) -> Interface {
-    let mut interface = Interface {
-        index: link.header.index,
-        name: String::new(),
-        link_type: link.header.link_layer_type.into(),
-        is_bridge: false,
-        master: None,
-        addresses: Vec::new(),
-    };
+    let mut interface =
+        Interface { index: link.header.index, link_type: link.header.link_layer_type.into(), ..Interface::default() };
     for attribute in &link.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             interface.name.clone_from(name);
+        } else if let LinkAttribute::Mtu(mtu) = attribute {
+            interface.mtu = *mtu;
         } else if let LinkAttribute::Controller(index) = attribute {
             interface.master = Some(*index);
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
             interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+        } else if let LinkAttribute::AfSpecUnspec(families) = attribute {
+            interface.ipv6 = families.iter().find_map(ipv6);
         }
     }
     interface
 }
 
-/// The IPv4 addresses of an interface, the secondary ones last.
-fn addresses_of(index: u32, addresses: &[AddressMessage]) -> Vec<Ipv4Net> {
-    let is_ours =
-        |message: &&AddressMessage| message.header.index == index && message.header.family == AddressFamily::Inet;
-    let mut messages: Vec<_> = addresses.iter().filter(is_ours).collect();
-    messages.sort_by_key(|message| message.header.flags.contains(AddressHeaderFlags::Secondary));
-    messages.into_iter().filter_map(address).collect()
+fn ipv6(family: &AfSpecUnspec) -> Option<Ipv6> {
+    let AfSpecUnspec::Inet6(attributes) = family else { return None };
+    attributes.iter().find_map(|attribute| {
+        let AfSpecInet6::DevConf(switches) = attribute else { return None };
+        Some(Ipv6 { is_disabled: switches.disable_ipv6 != 0, hears_routers: switches.accept_ra == 1 })
+    })
 }
 
-fn address(message: &AddressMessage) -> Option<Ipv4Net> {
+/// The addresses of an interface, in the order in which they are preferred: temporary IPv6 and secondary IPv4 addresses
+/// last, which is the same flag; those of IPv6 that are unique in the world before the private ones (RFC 4193).
+fn addresses_of(index: u32, messages: &[AddressMessage]) -> Vec<Address> {
+    let mut addresses: Vec<_> = messages
+        .iter()
+        .filter(|message| message.header.index == index)
+        .filter_map(|message| Some((message.header.flags.contains(AddressHeaderFlags::Secondary), address(message)?)))
+        .collect();
+    addresses.sort_by_key(|(is_secondary, address)| (*is_secondary, is_private(address.net.addr())));
+    addresses.into_iter().map(|(_, address)| address).collect()
+}
+
+fn address(message: &AddressMessage) -> Option<Address> {
+    let AddressHeader { prefix_len, flags, scope, .. } = message.header;
     let local = message.attributes.iter().find_map(|attribute| {
-        let AddressAttribute::Local(IpAddr::V4(address)) = attribute else { return None };
+        let AddressAttribute::Local(address) = attribute else { return None };
         Some(*address)
+    });
+    // IPv6 tells a local address apart only where there is a peer's.
+    let own = local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| {
+            let AddressAttribute::Address(address @ IpAddr::V6(_)) = attribute else { return None };
+            Some(*address)
+        })
     })?;
-    Ipv4Net::new(local, message.header.prefix_len).ok()
+    let is_lasting = own.is_ipv4() || scope == AddressScope::Universe && !flags.intersects(PASSING);
+    let is_lent = !flags.contains(AddressHeaderFlags::Permanent);
+    Some(Address { net: IpNet::new(own, prefix_len).ok()?, is_lasting, is_lent })
+}
+
+fn is_private(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unique_local())
 }

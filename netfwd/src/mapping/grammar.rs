@@ -1,10 +1,13 @@
-//! The grammar: `[HOST_IP:]HOST_PORT:CONTAINER_IP:PORT[/tcp|udp]`, and `[HOST_IP:]HOST_PORT[/tcp|udp]`.
+//! The grammar: `[HOST_IP:][HOST_PORTS:]CONTAINER_IP:PORTS[/tcp|udp|sctp|tcp+udp]`, and
+//! `[HOST_IP:]HOST_PORTS[/tcp|udp|sctp|tcp+udp]`. IPv6 addresses are in brackets; ports are one or `FIRST-LAST`.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+mod part;
 
-use netfwd_common::abi::Address as _;
+use std::{fmt, net::IpAddr, str::FromStr};
 
-use super::{HostPorts, Mapping, Ports, Transport};
+use part::{Part, split, whole};
+
+use super::{HostChoice, Ports, Request, Selector, any_of_family};
 
 /// What is wrong with a mapping, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,240 +31,79 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-impl FromStr for Mapping {
+const MAPPING: &str = "a mapping is [HOST_IP:][HOST_PORTS:]CONTAINER_IP:PORTS[/tcp|udp|sctp|tcp+udp]";
+const HOST_PART: &str = "[HOST_IP:]HOST_PORTS[/tcp|udp|sctp|tcp+udp]";
+
+impl FromStr for Request {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (parts, protocol) = split(text)?;
-        let (address, host_port, container, container_port) = match parts.as_slice() {
-            [host_port, container, port] => (None, host_port, container, port),
-            [address, host_port, container, port] => (Some(address), host_port, container, port),
-            _ => return Err(whole(text).wrong("a mapping is [HOST_IP:]HOST_PORT:CONTAINER_IP:PORT[/tcp|udp]")),
-        };
-        Ok(Self {
-            host: host_ports(address, host_port, protocol)?,
-            container: container.named("container address").address()?,
-            container_port: container_port.named("container port").port()?,
-        })
-    }
-}
-
-impl FromStr for HostPorts {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (parts, protocol) = split(text)?;
-        match parts.as_slice() {
-            [port] => host_ports(None, port, protocol),
-            [address, port] => host_ports(Some(address), port, protocol),
-            [.., _container, _port] if text.parse::<Mapping>().is_ok() => {
-                Err(whole(text).wrong("give the host's part alone: [HOST_IP:]HOST_PORT[/tcp|udp]"))
+        let (parts, protocols) = split(text)?;
+        let (address, host, container, inside) = match *parts.as_slice() {
+            [container, inside] => (None, None, container, inside),
+            [address, container, inside] if address.is_address() => (Some(address), None, container, inside),
+            [host, container, inside] => (None, Some(host), container, inside),
+            [address, host, container, inside] => {
+                (Some(address), Some(host).filter(|part| !part.is_empty()), container, inside)
             }
-            _ => Err(whole(text).wrong("a mapping's host part is [HOST_IP:]HOST_PORT[/tcp|udp]")),
-        }
-    }
-}
-
-fn host_ports(address: Option<&Part<'_>>, port: &Part<'_>, protocol: Transport) -> Result<HostPorts, ParseError> {
-    let address = match address {
-        Some(any) if any.word == Ipv4Addr::UNSPECIFIED.to_string() => None,
-        Some(one) => Some(one.named("host address").address()?),
-        None => None,
-    };
-    let port = port.named("host port");
-    let number = port.port()?;
-    let ports = Ports::new(number, number).ok_or_else(|| port.wrong(PORT_RANGE))?;
-    Ok(HostPorts { address, ports, protocol })
-}
-
-const PORT_RANGE: &str = "ports are 1 to 65535";
-
-/// A part of what was written, and where it begins.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    text: &'a str,
-    word: &'a str,
-    at: usize,
-    name: &'static str,
-}
-
-fn whole(text: &str) -> Part<'_> {
-    Part { text, word: text, at: 0, name: "mapping" }
-}
-
-/// The parts between colons, and the protocol.
-fn split(text: &str) -> Result<(Vec<Part<'_>>, Transport), ParseError> {
-    let (endpoints, protocol) = match text.split_once('/') {
-        None => (text, Transport::Tcp),
-        Some((endpoints, word)) => {
-            let part = Part { text, word, at: endpoints.len() + 1, name: "protocol" };
-            (endpoints, part.protocol()?)
-        }
-    };
-    let mut at = 0;
-    let parts: Vec<_> = endpoints
-        .split(':')
-        .map(|word| {
-            let part = Part { text, word, at, name: "part" };
-            at += word.len() + 1;
-            part
+            _ => return Err(whole(text).wrong(MAPPING)),
+        };
+        let address = address.map(|part| Ok((part, part.named("host address").host_address()?))).transpose()?;
+        let choice = host.map(|part| Ok((part, part.named("host port").ports()?))).transpose()?;
+        let container = container.named("container address").container_address()?;
+        let container_ports = inside.named("container port").ports()?;
+        Ok(Self {
+            address: family_checked(address, container)?,
+            host: chosen(choice, container_ports)?,
+            container,
+            container_ports,
+            protocols,
         })
-        .collect();
-    if has_ipv6(endpoints, parts.len()) {
-        return Err(whole(text).wrong("IPv6 is not supported yet"));
     }
-    Ok((parts, protocol))
 }
 
-/// Whether an IPv6 address is among the parts: in brackets, or with colons of its own.
-fn has_ipv6(endpoints: &str, parts: usize) -> bool {
-    const GROUPS: usize = 8;
-    let is_short = endpoints.contains(":::") || (endpoints.contains("::") && parts > 3);
-    endpoints.contains('[') || is_short || parts > GROUPS
+/// The host's address, which is of the container's family: nothing is translated between the two.
+fn family_checked(address: Option<(Part<'_>, IpAddr)>, container: IpAddr) -> Result<IpAddr, ParseError> {
+    let Some((part, address)) = address else { return Ok(any_of_family(container)) };
+    if address.is_ipv4() == container.is_ipv4() {
+        return Ok(address);
+    }
+    let (ours, theirs) = if address.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+    let problem = format!("{ours}, but the container's address is {theirs}: one family is not translated to the other");
+    let hint = "; without HOST_IP the host itself reaches the mapping at [::1] too";
+    let hint = if address.is_ipv6() && (address.is_loopback() || address.is_unspecified()) { hint } else { "" };
+    Err(part.named("host address").wrong(format!("{problem}{hint}")))
 }
 
-impl Part<'_> {
-    fn named(self, name: &'static str) -> Self {
-        Self { name, ..self }
+fn chosen(host: Option<(Part<'_>, Ports)>, container: Ports) -> Result<HostChoice, ParseError> {
+    let Some((part, host)) = host else { return Ok(HostChoice::Any) };
+    match (host.count(), container.count()) {
+        (hosts, containers) if hosts == containers => Ok(HostChoice::These(host)),
+        (_, 1) => Ok(HostChoice::OneOf(host)),
+        (hosts, containers) => Err(part.named("host port").wrong(format!(
+            "{hosts} host {} for {containers} container ports: give as many, or one container port to take one free \
+             host port of several",
+            if hosts == 1 { "port" } else { "ports" },
+        ))),
     }
+}
 
-    fn wrong(self, problem: impl Into<String>) -> ParseError {
-        let Self { text, word, at, name } = self;
-        ParseError { text: text.to_owned(), part: word.to_owned(), at, name, problem: problem.into() }
-    }
+impl FromStr for Selector {
+    type Err = ParseError;
 
-    fn port(self) -> Result<u16, ParseError> {
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if self.word.split_once('-').is_some_and(|(first, last)| is_number(first) && is_number(last)) {
-            return Err(self.wrong("port ranges are not supported yet; give each port a mapping"));
-        }
-        if !is_number(self.word) {
-            return Err(self.wrong(format!("not a number; {PORT_RANGE}")));
-        }
-        self.word.parse().ok().filter(|port| *port != 0).ok_or_else(|| self.wrong(PORT_RANGE))
-    }
-
-    fn address(self) -> Result<Ipv4Addr, ParseError> {
-        let address: Ipv4Addr = self.word.parse().map_err(|_| self.wrong("not an IPv4 address such as 192.0.2.1"))?;
-        if address.is_loopback() {
-            return Err(self.wrong("loopback addresses are not supported"));
-        }
-        if !address.octets().is_unicast() {
-            return Err(self.wrong("not the address of one host"));
-        }
-        Ok(address)
-    }
-
-    fn protocol(self) -> Result<Transport, ParseError> {
-        match self.word {
-            "tcp" => Ok(Transport::Tcp),
-            "udp" => Ok(Transport::Udp),
-            _ => Err(self.wrong("the protocol is `tcp` or `udp`")),
-        }
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (parts, protocols) = split(text)?;
+        let (address, host) = match *parts.as_slice() {
+            [host] => (None, host),
+            [address, host] => (Some(address.named("host address").host_address()?), host),
+            [.., _container, _inside] if text.parse::<Request>().is_ok() => {
+                return Err(whole(text).wrong(format!("give the host's part alone: {HOST_PART}")));
+            }
+            _ => return Err(whole(text).wrong(format!("a mapping's host part is {HOST_PART}"))),
+        };
+        Ok(Self { address, ports: host.named("host port").ports()?, protocols })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn error_of(text: &str) -> String {
-        text.parse::<Mapping>().unwrap_err().to_string().lines().next().unwrap().to_owned()
-    }
-
-    #[test]
-    fn the_protocol_is_tcp_and_the_address_any_unless_given() {
-        let written = |text: &str| text.parse::<Mapping>().unwrap().to_string();
-        assert_eq!(written("8080:172.17.0.2:80"), "8080:172.17.0.2:80/tcp");
-        assert_eq!(written("53:172.17.0.2:5353/udp"), "53:172.17.0.2:5353/udp");
-        assert_eq!(written("192.0.2.1:8080:172.17.0.2:80"), "192.0.2.1:8080:172.17.0.2:80/tcp");
-        assert_eq!(written("0.0.0.0:8080:172.17.0.2:80"), "8080:172.17.0.2:80/tcp");
-        assert_eq!("192.0.2.1:53/udp".parse::<HostPorts>().unwrap().to_string(), "192.0.2.1:53/udp");
-    }
-
-    #[test]
-    fn an_error_names_the_part_and_what_it_may_be() {
-        for (text, error) in [
-            ("0:172.17.0.2:80", "host port `0` in `0:172.17.0.2:80`: ports are 1 to 65535"),
-            ("65536:172.17.0.2:80", "host port `65536` in `65536:172.17.0.2:80`: ports are 1 to 65535"),
-            ("80:172.17.0.2:0", "container port `0` in `80:172.17.0.2:0`: ports are 1 to 65535"),
-            ("x:172.17.0.2:80", "host port `x` in `x:172.17.0.2:80`: not a number; ports are 1 to 65535"),
-            ("+80:172.17.0.2:80", "host port `+80` in `+80:172.17.0.2:80`: not a number; ports are 1 to 65535"),
-            ("80:172.17.0.2:", "container port `` in `80:172.17.0.2:`: not a number; ports are 1 to 65535"),
-            (
-                "80:172.17.0.256:80",
-                "container address `172.17.0.256` in `80:172.17.0.256:80`: not an IPv4 address such as 192.0.2.1",
-            ),
-            ("80::80", "container address `` in `80::80`: not an IPv4 address such as 192.0.2.1"),
-            ("80:0.0.0.0:80", "container address `0.0.0.0` in `80:0.0.0.0:80`: not the address of one host"),
-            ("h:80:172.17.0.2:80", "host address `h` in `h:80:172.17.0.2:80`: not an IPv4 address such as 192.0.2.1"),
-            (
-                "127.0.0.1:80:172.17.0.2:80",
-                "host address `127.0.0.1` in `127.0.0.1:80:172.17.0.2:80`: loopback addresses are not supported",
-            ),
-            ("80:172.17.0.2:80/sctp", "protocol `sctp` in `80:172.17.0.2:80/sctp`: the protocol is `tcp` or `udp`"),
-            (
-                "80-90:172.17.0.2:80",
-                "host port `80-90` in `80-90:172.17.0.2:80`: port ranges are not supported yet; give each port a mapping",
-            ),
-        ] {
-            assert_eq!(error_of(text), error);
-        }
-    }
-
-    #[test]
-    fn too_few_or_too_many_parts_are_answered_with_the_grammar() {
-        for text in ["", "80", "80:80", "192.0.2.1:80", "1:2:3:4:5"] {
-            assert!(error_of(text).ends_with("a mapping is [HOST_IP:]HOST_PORT:CONTAINER_IP:PORT[/tcp|udp]"), "{text}");
-        }
-        let error = "8080:172.17.0.2:80".parse::<HostPorts>().unwrap_err().to_string();
-        assert!(error.contains("give the host's part alone"), "{error}");
-    }
-
-    #[test]
-    fn ipv6_is_recognized_however_it_is_written() {
-        for text in [
-            "80:[fd00::2]:80",
-            "80:fd00::2:80",
-            "[::]:80:172.17.0.2:80",
-            "80:::1:80",
-            "80:::80",
-            "80:2001:db8:0:0:0:0:0:1:80",
-        ] {
-            assert!(error_of(text).ends_with("IPv6 is not supported yet"), "{text}");
-        }
-        assert!("[::1]:80".parse::<HostPorts>().unwrap_err().to_string().contains("IPv6 is not supported yet"));
-    }
-
-    #[test]
-    fn the_caret_is_under_the_part() {
-        let error = "8080:172.17.0.2:80/sctp".parse::<Mapping>().unwrap_err().to_string();
-        let lines: Vec<_> = error.lines().skip(1).collect();
-        assert_eq!(lines, ["  8080:172.17.0.2:80/sctp", "                     ^^^^"]);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read_back(address in proptest::option::of(any::<u8>()), port in 1_u16.., to in 1_u16.., udp: bool) {
-            let mapping = Mapping {
-                host: HostPorts {
-                    address: address.map(|last| Ipv4Addr::new(192, 0, 2, last)),
-                    ports: Ports::new(port, port).unwrap(),
-                    protocol: if udp { Transport::Udp } else { Transport::Tcp },
-                },
-                container: Ipv4Addr::new(172, 17, 0, 2),
-                container_port: to,
-            };
-            prop_assert_eq!(mapping.to_string().parse(), Ok(mapping));
-            prop_assert_eq!(mapping.host.to_string().parse(), Ok(mapping.host));
-        }
-
-        #[test]
-        fn no_text_panics(text in "[0-9a-f:.\\[\\]/-]{0,40}|\\PC{0,20}") {
-            drop(text.parse::<Mapping>().map_err(|error| error.to_string()));
-            drop(text.parse::<HostPorts>().map_err(|error| error.to_string()));
-        }
-    }
-}
+mod tests;

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, fmt};
 
-use netfwd_common::abi::{Connection, Protocol, Timeouts, Tuple, V4};
+use netfwd_common::abi::{Connection, Timeouts, Tuple, V4, V6};
 use serde::Serialize;
 
 use super::{Address, Interface};
 use crate::{
     datapath::connections::Flow,
+    family::Family,
     render::{self, Column, Listing},
 };
 
@@ -16,6 +17,36 @@ use crate::{
 pub struct Flows {
     /// The oldest first.
     pub flows: Vec<Entry>,
+}
+
+/// Bindings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bindings {
+    /// The oldest first.
+    pub bindings: Vec<Binding>,
+}
+
+/// The outside port that an inside endpoint has towards everybody (RFC 4787 REQ-1).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Binding {
+    /// Its name, or its number where it has none.
+    pub protocol: String,
+    /// The container's endpoint.
+    pub inside: Address,
+    /// The host's address and port.
+    pub outside: Address,
+    /// The connections that hold it.
+    pub flows: u32,
+    /// Since it was made, in seconds.
+    pub age_seconds: f64,
+    /// Since nobody holds it, in seconds; 0 while somebody does.
+    pub idle_seconds: f64,
+    #[serde(skip)]
+    created: u64,
+    #[serde(skip)]
+    age: u64,
+    #[serde(skip)]
+    idle: u64,
 }
 
 /// How many connections.
@@ -28,8 +59,8 @@ pub struct Count {
 /// A connection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// `tcp`, `udp` or `icmp`.
-    pub protocol: &'static str,
+    /// Its name, or its number where it has none.
+    pub protocol: String,
     /// [`netfwd_common::conntrack::Phase::as_str`].
     pub state: &'static str,
     /// Where its first packet met netfwd.
@@ -42,6 +73,8 @@ pub struct Entry {
     pub age_seconds: f64,
     /// Until it ends if no packet comes, in seconds.
     pub expires_in_seconds: f64,
+    #[serde(skip)]
+    created: u64,
     #[serde(skip)]
     age: u64,
     #[serde(skip)]
@@ -62,38 +95,68 @@ pub struct Way {
 }
 
 impl Flows {
-    /// What `flows` look like at `now`.
+    /// What the flows of both families look like at `now`.
     #[must_use]
-    pub fn new(mut flows: Vec<Flow>, timeouts: &Timeouts, now: u64) -> Self {
-        flows.sort_by_key(|flow| (flow.connection.created, flow.slot));
-        let mut interfaces = HashMap::new();
-        let mut interface =
-            |index: u32| interfaces.entry(index).or_insert_with(|| Interface::with_index(index)).clone();
-        let entry = |flow: &Flow| Entry::new(flow, interface(flow.connection.uplink), timeouts, now);
-        Self { flows: flows.iter().map(entry).collect() }
+    pub fn new(v4: &[Flow<V4>], v6: &[Flow<V6>], timeouts: &Timeouts, now: u64) -> Self {
+        let mut names = HashMap::new();
+        let mut flows: Vec<_> = v4.iter().map(|flow| Entry::new(flow, &mut names, timeouts, now)).collect();
+        flows.extend(v6.iter().map(|flow| Entry::new(flow, &mut names, timeouts, now)));
+        flows.sort_by_key(|entry| entry.created);
+        Self { flows }
     }
 }
 
 impl Entry {
-    fn new(flow: &Flow, uplink: Interface, timeouts: &Timeouts, now: u64) -> Self {
-        let Connection { original, reply, packets, bytes, .. } = flow.connection;
+    fn new<A: Family>(flow: &Flow<A>, names: &mut HashMap<u32, Interface>, timeouts: &Timeouts, now: u64) -> Self {
+        let Connection { original, reply, packets, bytes, interface, created, .. } = flow.connection;
         let (age, expires_in) = (flow.age(now), flow.expires_in(timeouts, now));
         Self {
-            protocol: protocol_name(original.protocol),
+            protocol: original.protocol().to_string(),
             state: flow.phase().as_str(),
-            uplink,
+            uplink: names.entry(interface).or_insert_with(|| Interface::with_index(interface)).clone(),
             original: Way::new(&original, packets[0], bytes[0]),
             reply: Way::new(&reply, packets[1], bytes[1]),
             age_seconds: seconds(age),
             expires_in_seconds: seconds(expires_in),
+            created,
             age,
             expires_in,
         }
     }
 }
 
+impl Bindings {
+    /// What the bindings of both families look like at `now`.
+    #[must_use]
+    pub fn new(v4: &[Flow<V4>], v6: &[Flow<V6>], now: u64) -> Self {
+        let mut bindings: Vec<_> = v4.iter().map(|record| Binding::new(record, now)).collect();
+        bindings.extend(v6.iter().map(|record| Binding::new(record, now)));
+        bindings.sort_by_key(|binding| binding.created);
+        Self { bindings }
+    }
+}
+
+impl Binding {
+    fn new<A: Family>(record: &Flow<A>, now: u64) -> Self {
+        let Connection { original, reply, created, .. } = record.connection;
+        let flows = record.holders();
+        let (age, idle) = (record.age(now), if flows == 0 { record.idle(now) } else { 0 });
+        Self {
+            protocol: original.protocol().to_string(),
+            inside: original.source.into(),
+            outside: reply.destination.into(),
+            flows,
+            age_seconds: seconds(age),
+            idle_seconds: seconds(idle),
+            created,
+            age,
+            idle,
+        }
+    }
+}
+
 impl Way {
-    fn new(tuple: &Tuple<V4>, packets: u64, bytes: u64) -> Self {
+    fn new<A: Family>(tuple: &Tuple<A>, packets: u64, bytes: u64) -> Self {
         Self { source: tuple.source.into(), destination: tuple.destination.into(), packets, bytes }
     }
 }
@@ -101,17 +164,6 @@ impl Way {
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.source, self.destination)
-    }
-}
-
-/// The name of a protocol in listings and filters.
-#[must_use]
-pub fn protocol_name(number: u8) -> &'static str {
-    match Protocol::from_number(number) {
-        Some(Protocol::Icmp) => "icmp",
-        Some(Protocol::Tcp) => "tcp",
-        Some(Protocol::Udp) => "udp",
-        None => "other",
     }
 }
 
@@ -142,7 +194,7 @@ impl Listing for Flows {
 fn row(entry: &Entry) -> [String; 10] {
     let Entry { original, reply, .. } = entry;
     [
-        entry.protocol.to_owned(),
+        entry.protocol.clone(),
         entry.state.to_owned(),
         original.to_string(),
         reply.to_string(),
@@ -155,6 +207,26 @@ fn row(entry: &Entry) -> [String; 10] {
     ]
 }
 
+impl Listing for Bindings {
+    fn text(&self) -> String {
+        let columns = [
+            Column::Text("PROTOCOL"),
+            Column::Text("INSIDE"),
+            Column::Text("OUTSIDE"),
+            Column::Number("FLOWS"),
+            Column::Number("AGE"),
+            Column::Number("IDLE"),
+        ];
+        let rows = self.bindings.iter().map(|binding| {
+            let idle = if binding.flows == 0 { render::duration(binding.idle) } else { "-".to_owned() };
+            let [inside, outside] = [binding.inside, binding.outside].map(|endpoint| endpoint.to_string());
+            let age = render::duration(binding.age);
+            [binding.protocol.clone(), inside, outside, binding.flows.to_string(), age, idle]
+        });
+        render::table(columns, rows)
+    }
+}
+
 impl Listing for Count {
     fn text(&self) -> String {
         self.count.to_string()
@@ -163,6 +235,7 @@ impl Listing for Count {
 
 #[cfg(test)]
 mod tests {
+    use netfwd_common::abi::Endpoint;
     use serde_json::json;
 
     use super::*;
@@ -173,13 +246,14 @@ mod tests {
         let address = |last, port| Address { address: [192, 0, 2, last].into(), port };
         let way = |source, destination, packets| Way { source, destination, packets, bytes: 60 * packets };
         let flow = Entry {
-            protocol: "tcp",
+            protocol: "tcp".to_owned(),
             state: "established",
             uplink: Interface { name: Some("eth0".to_owned()), index: 2 },
             original: way(address(1, 40000), address(2, 8080), 6),
             reply: way(address(3, 80), address(1, 40000), 4),
             age_seconds: seconds(12_345_678_901),
             expires_in_seconds: seconds(7428 * SECOND),
+            created: 0,
             age: 12_345_678_901,
             expires_in: 7428 * SECOND,
         };
@@ -200,6 +274,32 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(listing()).unwrap(), json!({ "flows": [expected] }));
         assert_eq!(serde_json::to_value(Count { count: 3 }).unwrap(), json!({ "count": 3 }));
+    }
+
+    #[test]
+    fn a_binding_tells_its_endpoints_and_who_holds_it() {
+        let mut record = Flow::<V6>::empty();
+        let [inside, outside] = [1, 2].map(|last| u128::to_be_bytes(0xfd00 << 112 | last));
+        record.connection.original.source = Endpoint::new(inside, 5000);
+        record.connection.original.protocol = 17;
+        record.connection.reply.destination = Endpoint::new(outside, 6000);
+        let idle = Bindings::new(&[], &[record], 9 * SECOND);
+        assert!(
+            idle.text().ends_with("udp       [fd00::1]:5000  [fd00::2]:6000      0  9.0s  9.0s"),
+            "{}",
+            idle.text()
+        );
+        record.connection.state |= 2 << 8;
+        let json = serde_json::to_value(Bindings::new(&[], &[record], 9 * SECOND)).unwrap();
+        let expected = json!({
+            "protocol": "udp",
+            "inside": { "address": "fd00::1", "port": 5000 },
+            "outside": { "address": "fd00::2", "port": 6000 },
+            "flows": 2,
+            "age_seconds": 9.0,
+            "idle_seconds": 0.0,
+        });
+        assert_eq!(json, json!({ "bindings": [expected] }));
     }
 
     #[test]

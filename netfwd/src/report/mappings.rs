@@ -1,10 +1,12 @@
 //! `netfwd list`.
 
+mod changed;
+
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
-use netfwd_common::abi::{Rule, names};
+use netfwd_common::abi::{Rule, V4, V6, names};
 use serde::Serialize;
 
 use super::Traffic;
@@ -13,11 +15,13 @@ use crate::{
     datapath::{
         connections::Connections,
         mappings::{self, Installed},
-        maps::Maps,
+        maps::{Maps, Select},
     },
-    mapping::Mapping,
+    mapping::{HostPorts, Mapping, bracketed},
     render::{self, Column, Listing},
 };
+
+pub use changed::{Kind, Mapped, Outcome, Parts, Unmapped};
 
 /// All mappings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,7 +33,7 @@ pub struct Mappings {
 /// A mapping, and what went through it since it was added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
     /// The host's part.
     pub host: Host,
@@ -46,8 +50,8 @@ pub struct Entry {
 /// Host ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Host {
-    /// `null` is any address of the host.
-    pub address: Option<Ipv4Addr>,
+    /// `null` is any address of the host of the container's family.
+    pub address: Option<IpAddr>,
     /// The first port.
     pub port_first: u16,
     /// The last port.
@@ -58,7 +62,7 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Container {
     /// The container's address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The first port.
     pub port_first: u16,
     /// The last port.
@@ -96,15 +100,10 @@ impl Mappings {
 
 impl Entry {
     fn unused(mapping: &Mapping) -> Self {
-        let (ports, container_ports) = (mapping.host.ports, mapping.container_ports());
         Self {
             protocol: mapping.host.protocol.to_string(),
-            host: Host { address: mapping.host.address, port_first: ports.first(), port_last: ports.last() },
-            container: Container {
-                address: mapping.container,
-                port_first: container_ports.first(),
-                port_last: container_ports.last(),
-            },
+            host: Host::of(mapping),
+            container: Container::of(mapping),
             r#in: Traffic::default(),
             out: Traffic::default(),
             flows: Flows::default(),
@@ -112,12 +111,33 @@ impl Entry {
     }
 }
 
+impl Host {
+    fn of(mapping: &Mapping) -> Self {
+        let HostPorts { address, ports, .. } = mapping.host;
+        let address = (!mapping.host.is_any()).then_some(address);
+        Self { address, port_first: ports.first(), port_last: ports.last() }
+    }
+}
+
+impl Container {
+    fn of(mapping: &Mapping) -> Self {
+        let ports = mapping.container_ports();
+        Self { address: mapping.container, port_first: ports.first(), port_last: ports.last() }
+    }
+}
+
 fn active_by_rule(maps: &Maps) -> Result<HashMap<Rule, u64>> {
     let mut active = HashMap::new();
-    for flow in Connections::open(maps)?.live(maps, clock::now()?)? {
+    count_active::<V4>(maps, &mut active)?;
+    count_active::<V6>(maps, &mut active)?;
+    Ok(active)
+}
+
+fn count_active<A: Select>(maps: &Maps, active: &mut HashMap<Rule, u64>) -> Result<()> {
+    for flow in Connections::<A>::open(maps)?.live(maps, clock::now()?)? {
         *active.entry(flow.connection.rule).or_default() += 1;
     }
-    Ok(active)
+    Ok(())
 }
 
 impl Listing for Mappings {
@@ -139,10 +159,11 @@ impl Listing for Mappings {
 
 fn row(entry: &Entry) -> [String; 9] {
     let Entry { protocol, host, container, r#in, out, flows } = entry;
-    let address = host.address.map_or_else(|| "*".to_owned(), |address| address.to_string());
+    let any = if container.address.is_ipv4() { "*" } else { "[::]" };
+    let address = host.address.map_or_else(|| any.to_owned(), bracketed);
     [
         format!("{address}:{}", ports(host.port_first, host.port_last)),
-        format!("{}:{}", container.address, ports(container.port_first, container.port_last)),
+        format!("{}:{}", bracketed(container.address), ports(container.port_first, container.port_last)),
         protocol.clone(),
         r#in.packets.to_string(),
         out.packets.to_string(),
@@ -162,15 +183,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::mapping::tests::mapping;
 
     fn listing() -> Mappings {
         let used = Entry {
             r#in: Traffic { packets: 6, bytes: 432 },
             out: Traffic { packets: 4, bytes: 1234 },
             flows: Flows { active: 1, total: 2 },
-            ..Entry::unused(&"8080:172.17.0.2:80".parse().unwrap())
+            ..Entry::unused(&mapping("8080:172.17.0.2:80"))
         };
-        Mappings { mappings: vec![used, Entry::unused(&"192.0.2.1:53:172.17.0.3:5353/udp".parse().unwrap())] }
+        let others = ["192.0.2.1:53:172.17.0.3:5353/udp", "8000-8010:[fd00::2]:80-90/sctp", "[::1]:80:[fd00::2]:80"];
+        Mappings { mappings: [used].into_iter().chain(others.map(|text| Entry::unused(&mapping(text)))).collect() }
     }
 
     #[test]
@@ -186,6 +209,9 @@ mod tests {
         });
         assert_eq!(json["mappings"][0], expected);
         assert_eq!(json["mappings"][1]["host"]["address"], "192.0.2.1");
+        let (host, container) = (&json["mappings"][2]["host"], &json["mappings"][2]["container"]);
+        assert_eq!(*host, json!({ "address": null, "port_first": 8000, "port_last": 8010 }));
+        assert_eq!(*container, json!({ "address": "fd00::2", "port_first": 80, "port_last": 90 }));
     }
 
     #[test]
@@ -194,5 +220,7 @@ mod tests {
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["*:8080", "172.17.0.2:80", "tcp", "6", "4", "432", "1234", "1", "2"]);
         assert_eq!(lines[2][..3], ["192.0.2.1:53", "172.17.0.3:5353", "udp"]);
+        assert_eq!(lines[3][..3], ["[::]:8000-8010", "[fd00::2]:80-90", "sctp"]);
+        assert_eq!(lines[4][..3], ["[::1]:80", "[fd00::2]:80", "tcp"]);
     }
 }

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use netfwd_common::abi::{FlowEvent, Reason, counter_index, names};
+use netfwd_common::abi::{self, FlowEvent, Reason, Role, Side, V4, V6, counter_index, names};
 use serde::Serialize;
 
 use super::{Interface, Traffic};
 use crate::{
     clock,
-    datapath::{connections::Connections, maps::Maps},
+    datapath::{
+        connections::Connections,
+        maps::{Maps, Select},
+    },
     render::{self, Column, Listing},
 };
 
@@ -18,6 +21,8 @@ use crate::{
 pub struct Stats {
     /// Packets, by uplink.
     pub uplinks: Vec<Uplink>,
+    /// Packets that containers sent, by bridge.
+    pub bridges: Vec<Bridge>,
     /// Connections.
     pub flows: Flows,
     /// Packets that were dropped because no port was free towards their destination.
@@ -35,7 +40,16 @@ pub struct Uplink {
     pub egress: Direction,
 }
 
-/// One direction of an uplink.
+/// What arrived at a bridge from its containers since it is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bridge {
+    /// Which one.
+    pub interface: Interface,
+    /// What arrived.
+    pub ingress: Direction,
+}
+
+/// One direction of an uplink or bridge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Direction {
     /// All packets.
@@ -65,7 +79,11 @@ pub struct Flows {
     /// Live now.
     pub active: usize,
     /// At most.
-    pub maximum: u32,
+    pub maximum: u64,
+    /// Those of IPv4.
+    pub ipv4: Table,
+    /// Those of IPv6.
+    pub ipv6: Table,
     /// Made.
     pub created: u64,
     /// Ended by their timeout.
@@ -74,6 +92,17 @@ pub struct Flows {
     pub ended: u64,
     /// Half open, and their place was needed.
     pub evicted: u64,
+}
+
+/// The use of one family's table of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// Connections that live now.
+    pub active: usize,
+    /// Records that connections share: bindings, permissions, accounts.
+    pub shared: usize,
+    /// Records at most, of both kinds.
+    pub maximum: u32,
 }
 
 impl Stats {
@@ -85,11 +114,16 @@ impl Stats {
         };
         let uplinks = maps.uplinks()?.into_iter().map(|(ifindex, kept)| (ifindex, kept.slot));
         let uplinks: Vec<_> = uplinks.map(uplink).collect::<Result<_>>()?;
+        let bridge = |(ifindex, kept): (u32, abi::Interface)| {
+            Ok(Bridge { interface: Interface::with_index(ifindex), ingress: direction(maps, kept.slot, false)? })
+        };
+        let bridges: Vec<_> = maps.with_role(Role::Bridge)?.into_iter().map(bridge).collect::<Result<_>>()?;
         let directions = uplinks.iter().flat_map(|uplink| [&uplink.ingress, &uplink.egress]);
+        let directions = directions.chain(bridges.iter().map(|bridge| &bridge.ingress));
         let exhausted =
             directions.filter_map(|direction| direction.dropped.reasons.get(Reason::PortsExhausted.as_str()));
         let port_allocation_failures = exhausted.map(|traffic| traffic.packets).sum();
-        Ok(Self { flows: flows(maps)?, port_allocation_failures, uplinks })
+        Ok(Self { flows: flows(maps)?, port_allocation_failures, uplinks, bridges })
     }
 }
 
@@ -108,14 +142,23 @@ fn flows(maps: &Maps) -> Result<Flows> {
         let counts = counts.with_context(|| format!("cannot read the map {}", names::FLOW_EVENTS))?;
         Ok::<u64, anyhow::Error>(counts.iter().sum())
     };
+    let (ipv4, ipv6) = (table::<V4>(maps)?, table::<V6>(maps)?);
     Ok(Flows {
-        active: Connections::open(maps)?.live(maps, clock::now()?)?.len(),
-        maximum: maps.settings()?.max_flows,
+        active: ipv4.active + ipv6.active,
+        maximum: u64::from(ipv4.maximum) + u64::from(ipv6.maximum),
+        ipv4,
+        ipv6,
         created: event(FlowEvent::Created)?,
         expired: event(FlowEvent::Expired)?,
         ended: event(FlowEvent::Ended)?,
         evicted: event(FlowEvent::Evicted)?,
     })
+}
+
+fn table<A: Select>(maps: &Maps) -> Result<Table> {
+    let records = Connections::<A>::open(maps)?.records(maps, clock::now()?)?;
+    let active = records.iter().filter(|record| Side::is_of_packets(record.connection.original.side)).count();
+    Ok(Table { active, shared: records.len() - active, maximum: maps.settings()?.max_flows[A::FAMILY] })
 }
 
 impl Direction {
@@ -147,24 +190,26 @@ impl Outcome {
     }
 }
 
-impl Uplink {
-    fn directions(&self) -> [(&'static str, &Direction); 2] {
-        [("ingress", &self.ingress), ("egress", &self.egress)]
-    }
-}
-
 impl Listing for Stats {
     fn text(&self) -> String {
         let failures = format!("port allocation failures: {}", self.port_allocation_failures);
-        let tables = [self.totals(), self.reasons(), self.flows.text(), failures];
+        let tables = [self.totals(), self.reasons(), self.flows.text(), self.flows.tables(), failures];
         tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n\n")
     }
 }
 
 impl Stats {
+    /// Every hook that counts: its interface, what it is called, and its counters.
+    fn hooks(&self) -> impl Iterator<Item = (&Interface, &'static str, &Direction)> {
+        let uplinks = self.uplinks.iter().flat_map(|Uplink { interface, ingress, egress }| {
+            [(interface, "ingress", ingress), (interface, "egress", egress)]
+        });
+        uplinks.chain(self.bridges.iter().map(|bridge| (&bridge.interface, "bridge ingress", &bridge.ingress)))
+    }
+
     fn totals(&self) -> String {
         let columns = [
-            Column::Text("UPLINK"),
+            Column::Text("INTERFACE"),
             Column::Text("DIRECTION"),
             Column::Number("PACKETS"),
             Column::Number("BYTES"),
@@ -172,12 +217,10 @@ impl Stats {
             Column::Number("PASSED"),
             Column::Number("DROPPED"),
         ];
-        let rows = self.uplinks.iter().flat_map(|uplink| {
-            uplink.directions().map(|(name, Direction { all, translated, passed, dropped })| {
-                let counts = [all.packets, all.bytes, translated.packets, passed.all.packets, dropped.all.packets];
-                let [packets, bytes, translated, passed, dropped] = counts.map(|count| count.to_string());
-                [uplink.interface.text(), name.to_owned(), packets, bytes, translated, passed, dropped]
-            })
+        let rows = self.hooks().map(|(interface, name, Direction { all, translated, passed, dropped })| {
+            let counts = [all.packets, all.bytes, translated.packets, passed.all.packets, dropped.all.packets];
+            let [packets, bytes, translated, passed, dropped] = counts.map(|count| count.to_string());
+            [interface.text(), name.to_owned(), packets, bytes, translated, passed, dropped]
         });
         render::table(columns, rows)
     }
@@ -185,7 +228,7 @@ impl Stats {
     /// Why packets were passed or dropped, as far as any were.
     fn reasons(&self) -> String {
         let columns = [
-            Column::Text("UPLINK"),
+            Column::Text("INTERFACE"),
             Column::Text("DIRECTION"),
             Column::Text("OUTCOME"),
             Column::Text("REASON"),
@@ -193,17 +236,14 @@ impl Stats {
             Column::Number("BYTES"),
         ];
         let mut rows = Vec::new();
-        for uplink in &self.uplinks {
-            for (name, direction) in uplink.directions() {
-                for (outcome, reasons) in [("passed", &direction.passed), ("dropped", &direction.dropped)] {
-                    let seen = reasons.reasons.iter().filter(|(_, traffic)| traffic.packets != 0);
-                    rows.extend(seen.map(|(reason, Traffic { packets, bytes })| {
-                        let [packets, bytes] = [packets, bytes].map(ToString::to_string);
-                        let words = [name, outcome, reason].map(str::to_owned);
-                        let [direction, outcome, reason] = words;
-                        [uplink.interface.text(), direction, outcome, reason, packets, bytes]
-                    }));
-                }
+        for (interface, name, direction) in self.hooks() {
+            for (outcome, reasons) in [("passed", &direction.passed), ("dropped", &direction.dropped)] {
+                let seen = reasons.reasons.iter().filter(|(_, traffic)| traffic.packets != 0);
+                rows.extend(seen.map(|(reason, Traffic { packets, bytes })| {
+                    let [packets, bytes] = [packets, bytes].map(ToString::to_string);
+                    let [direction, outcome, reason] = [name, outcome, reason].map(str::to_owned);
+                    [interface.text(), direction, outcome, reason, packets, bytes]
+                }));
             }
         }
         if rows.is_empty() { String::new() } else { render::table(columns, rows) }
@@ -213,9 +253,23 @@ impl Stats {
 impl Flows {
     fn text(self) -> String {
         let columns = ["FLOWS ACTIVE", "MAXIMUM", "CREATED", "EXPIRED", "ENDED", "EVICTED"].map(Column::Number);
-        let Self { active, maximum, created, expired, ended, evicted } = self;
-        let row = [active as u64, u64::from(maximum), created, expired, ended, evicted];
+        let Self { active, maximum, created, expired, ended, evicted, .. } = self;
+        let row = [active as u64, maximum, created, expired, ended, evicted];
         render::table(columns, [row.map(|count| count.to_string())])
+    }
+
+    fn tables(self) -> String {
+        let columns = [
+            Column::Text("FAMILY"),
+            Column::Number("FLOWS"),
+            Column::Number("SHARED RECORDS"),
+            Column::Number("MAXIMUM"),
+        ];
+        let rows = [("IPv4", self.ipv4), ("IPv6", self.ipv6)].map(|(name, table)| {
+            let Table { active, shared, maximum } = table;
+            [name.to_owned(), active.to_string(), shared.to_string(), maximum.to_string()]
+        });
+        render::table(columns, rows)
     }
 }
 
@@ -240,8 +294,14 @@ mod tests {
             ingress: Direction::new(counters(Reason::TableFull)),
             egress: Direction::new(counters(Reason::PortsExhausted)),
         };
-        let flows = Flows { active: 1, maximum: 262_144, created: 4, expired: 2, ended: 1, evicted: 0 };
-        Stats { uplinks: vec![uplink], flows, port_allocation_failures: 2 }
+        let bridge = Bridge {
+            interface: Interface { name: Some("docker0".to_owned()), index: 3 },
+            ingress: Direction::new(counters(Reason::Unroutable)),
+        };
+        let ipv4 = Table { active: 1, shared: 1, maximum: 1000 };
+        let ipv6 = Table { active: 0, shared: 0, maximum: 250 };
+        let flows = Flows { active: 1, maximum: 1250, ipv4, ipv6, created: 4, expired: 2, ended: 1, evicted: 0 };
+        Stats { uplinks: vec![uplink], bridges: vec![bridge], flows, port_allocation_failures: 2 }
     }
 
     #[test]
@@ -256,7 +316,18 @@ mod tests {
         assert_eq!(egress["dropped"]["packets"], 2);
         assert_eq!(egress["dropped"]["reasons"]["ports-exhausted"], json!({ "packets": 2, "bytes": 200 }));
         assert_eq!(egress["dropped"]["reasons"]["table-full"], json!({ "packets": 0, "bytes": 0 }));
-        let flows = json!({ "active": 1, "maximum": 262_144, "created": 4, "expired": 2, "ended": 1, "evicted": 0 });
+        assert_eq!(json["bridges"][0]["interface"], json!({ "name": "docker0", "index": 3 }));
+        assert_eq!(json["bridges"][0]["ingress"]["dropped"]["reasons"]["unroutable"]["packets"], 2);
+        let flows = json!({
+            "active": 1,
+            "maximum": 1250,
+            "ipv4": { "active": 1, "shared": 1, "maximum": 1000 },
+            "ipv6": { "active": 0, "shared": 0, "maximum": 250 },
+            "created": 4,
+            "expired": 2,
+            "ended": 1,
+            "evicted": 0,
+        });
         assert_eq!(json["flows"], flows);
         assert_eq!(json["port_allocation_failures"], 2);
     }
@@ -275,6 +346,8 @@ mod tests {
         let lines: Vec<_> = text.lines().map(words).collect();
         assert!(lines.contains(&words("eth0 egress 17 1700 10 5 2")), "{text}");
         assert!(lines.contains(&words("eth0 egress dropped ports-exhausted 2 200")), "{text}");
+        assert!(lines.contains(&words("docker0 bridge ingress dropped unroutable 2 200")), "{text}");
+        assert!(lines.contains(&words("IPv4 1 1 1000")), "{text}");
         assert!(!text.contains("no-memory"), "{text}");
         assert!(text.ends_with("port allocation failures: 2"), "{text}");
     }

@@ -12,7 +12,7 @@ use nix::{
     sys::personality::{self, Persona},
 };
 
-use crate::support::{lab, netfwd, refused, said};
+use crate::support::{lab, netfwd, refused, said, turn_on_ipv6};
 
 const UPLINK: &str = "ens33";
 
@@ -62,11 +62,14 @@ fn an_interface_that_cannot_be_an_uplink_is_refused() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn subnets_and_addresses_that_do_not_fit_are_refused() {
     let lab = lab(&Topology::default());
+    turn_on_ipv6(&lab);
     for (arguments, part) in [
         (["--bridge", "br-none"], "there is no interface br-none; there are "),
         (["--bridge", UPLINK], "ens33 is not a bridge; there is docker0"),
         (["--address", "192.0.2.1"], "192.0.2.1 is no address of this host; ens33 has 192.168.137.104"),
         (["--subnet", "192.168.0.0/16"], "the host's own traffic would be masqueraded"),
+        (["--address", "2001:db8::9"], "2001:db8::9 is no address of this host; ens33 has "),
+        (["--subnet", "fd00:1::/64"], "ens33 has no global IPv6 address: add one with `ip address add"),
     ] {
         let message = leaves_nothing(&lab, &[&["attach", UPLINK], &arguments[..]].concat(), 1);
         assert!(message.contains(part), "{message}");
@@ -75,10 +78,35 @@ fn subnets_and_addresses_that_do_not_fit_are_refused() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
+fn two_addresses_of_one_family_are_wrong_usage() {
+    let lab = lab(&Topology::default());
+    lab.host().run(&["ip", "address", "add", "192.168.137.105/24", "dev", UPLINK]).unwrap();
+    let line = ["attach", UPLINK, "--address", "192.168.137.104", "--address", "192.168.137.105"];
+    let message = leaves_nothing(&lab, &line, 2);
+    assert!(message.contains("192.168.137.104 and 192.168.137.105 are two IPv4 addresses: give one"), "{message}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_ipv6_subnet_on_an_uplink_where_ipv6_is_disabled_is_refused() {
+    let lab = lab(&Topology::default());
+    turn_on_ipv6(&lab);
+    lab.host().sysctl("net/ipv6/conf/ens33/disable_ipv6", "1").unwrap();
+    let message = leaves_nothing(&lab, &["attach", UPLINK, "--subnet", "fd00:1::/64"], 1);
+    let expected = "IPv6 is disabled on ens33 (net.ipv6.conf.ens33.disable_ipv6 is 1): run `sysctl -w ";
+    assert!(message.contains(expected), "{message}");
+    // As long as it was not asked for, it is left out.
+    lab.host().run(&["ip", "address", "add", "fd00:1::1/64", "dev", "docker0"]).unwrap();
+    let told = said(&lab, &["attach", UPLINK, "--verbose"]);
+    assert!(told.contains("does not masquerade fd00:1::/64: IPv6 is disabled on ens33"), "{told}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
 fn a_host_without_bridges_is_told_what_to_do() {
     let lab = lab(&Topology { bridges: Vec::<Bridge>::new(), ..Topology::default() });
     let message = leaves_nothing(&lab, &["attach", UPLINK], 1);
-    assert!(message.contains("no bridge with an IPv4 address: start Docker first, or give the subnet"), "{message}");
+    assert!(message.contains("no bridge with an address: start Docker first, or give the subnet"), "{message}");
 }
 
 #[test]
@@ -96,7 +124,9 @@ fn a_failed_change_keeps_what_was_attached() {
     let topology = Topology::default();
     let lab = lab(&topology);
     said(&lab, &["attach", UPLINK]);
-    assert!(refused(&lab, &["attach", UPLINK, "--max-flows", "5"], 1).contains("run `netfwd detach --all` first"));
+    for option in ["--max-flows", "--max-flows6"] {
+        assert!(refused(&lab, &["attach", UPLINK, option, "5"], 1).contains("run `netfwd detach --all` first"));
+    }
     lab.host().run(&["ip", "link", "add", "eth1", "type", "bridge"]).unwrap();
     lab.host().run(&["ip", "address", "add", "10.7.0.1/24", "dev", "eth1"]).unwrap();
     lab.host().run(&["tc", "qdisc", "add", "dev", "eth1", "ingress"]).unwrap();
@@ -105,6 +135,34 @@ fn a_failed_change_keeps_what_was_attached() {
     let status = said(&lab, &["status"]);
     assert!(status.contains(UPLINK) && !status.contains("eth1"), "{status}");
     assert_eq!(said(&lab, &["attach", UPLINK, "--bridge", "docker0"]), "already attached to ens33, nothing changed\n");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_failure_on_a_bridge_undoes_what_was_done_on_the_uplink() {
+    let lab = lab(&Topology::default());
+    lab.host().run(&["tc", "qdisc", "add", "dev", "docker0", "ingress"]).unwrap();
+    let message = leaves_nothing(&lab, &["attach", UPLINK, "--hook", "tc"], 1);
+    assert!(message.contains("cannot attach netfwd_bridge to docker0 with clsact"), "{message}");
+    assert!(message.contains("remove it with `tc qdisc del dev docker0 ingress`"), "{message}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn timeouts_are_set_all_or_none() {
+    let lab = lab(&Topology::default());
+    said(&lab, &["attach", UPLINK]);
+    let before = said(&lab, &["timeouts"]);
+    for (arguments, part) in [
+        (["udp=60", "tpc-closing=60"], "there is no timeout `tpc-closing`; the nearest is tcp-closing; there are "),
+        (["udp=60", "icmp=0"], "a timeout has 1 to 2592000 whole seconds (30 days)"),
+        (["udp=60", "udp=61"], "netfwd: cannot set the timeouts: udp is given twice"),
+    ] {
+        let output = lab.netfwd_output(&[&["timeouts"], &arguments[..]].concat()).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(output.stderr.contains(part), "{}", output.stderr);
+        assert_eq!(said(&lab, &["timeouts"]), before);
+    }
 }
 
 #[test]
@@ -211,10 +269,44 @@ fn what_a_killed_attach_left_is_made_anew() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn every_verb_says_that_nothing_is_attached() {
     let lab = lab(&Topology::default());
-    for verb in [&["map", "80:172.17.0.2:80"][..], &["unmap", "80"], &["list"], &["flows"], &["stats"], &["status"]] {
+    for verb in [
+        &["map", "80:172.17.0.2:80"][..],
+        &["unmap", "80"],
+        &["list"],
+        &["flows"],
+        &["stats"],
+        &["status"],
+        &["timeouts"],
+    ] {
         let message = leaves_nothing(&lab, verb, 1);
         assert!(message.contains("netfwd is not attached (no maps in "), "{message}");
         assert!(message.ends_with("): run `netfwd attach IFACE` first\n"), "{message}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_mapping_whose_ports_cannot_be_reserved_is_not_added() {
+    let lab = lab(&Topology::default());
+    said(&lab, &["attach", UPLINK]);
+    said(&lab, &["map", "80-90:172.17.0.2:80-90"]);
+    let freeze = || {
+        own_mounts();
+        let none = None::<&str>;
+        mount(Some("/proc/sys"), "/proc/sys", none, MsFlags::MS_BIND, none).unwrap();
+        let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(none, "/proc/sys", none, read_only, none).unwrap();
+    };
+    let before = said(&lab, &["list"]);
+    for arguments in [
+        &["map", "8080:172.17.0.2:80"][..],
+        &["map", "--replace", "80-99:172.17.0.2:80-99"],
+        &["map", "--replace", "85-99:172.17.0.3:85-99"],
+        &["unmap", "80-90"],
+    ] {
+        let message = message(&run_after(&lab, freeze, arguments), 1);
+        assert!(message.contains("(net.ipv4.ip_local_reserved_ports): Read-only file system"), "{message}");
+        assert_eq!(said(&lab, &["list"]), before, "{arguments:?}");
     }
 }
 

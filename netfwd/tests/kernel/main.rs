@@ -5,7 +5,12 @@
 
 mod attach;
 mod bad_input;
+mod bridges;
+mod ipv6;
 mod mappings;
+mod options;
 mod programs;
 mod scenarios;
+mod sockets;
 mod support;
+mod timeouts;

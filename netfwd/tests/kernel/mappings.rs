@@ -1,5 +1,10 @@
 //! Mappings and flows through the command line, with real traffic.
 
+mod conflicts;
+mod forms;
+mod live;
+mod reserved;
+
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -69,10 +74,14 @@ fn a_malformed_mapping_is_a_usage_error_that_points_at_the_part() {
     for (arguments, message) in [
         (["map", "0:172.17.0.2:80"], "host port `0` in `0:172.17.0.2:80`: ports are 1 to 65535"),
         (["map", "80:172.17.0.2:65536"], "container port `65536` in `80:172.17.0.2:65536`: ports are 1 to 65535"),
-        (["map", "80:172.17.0:80"], "container address `172.17.0` in `80:172.17.0:80`: not an IPv4 address"),
-        (["map", "80:[fd00::2]:80"], "IPv6 is not supported yet"),
-        (["map", "80:172.17.0.2:80/icmp"], "the protocol is `tcp` or `udp`"),
-        (["map", "8000-8010:172.17.0.2:80"], "port ranges are not supported yet"),
+        (["map", "80:172.17.0:80"], "container address `172.17.0` in `80:172.17.0:80`: not an address such as"),
+        (["map", "80:fd00::2:80"], "IPv6 addresses are written in brackets"),
+        (["map", "192.0.2.1:80:[fd00::2]:80"], "one family is not translated to the other"),
+        (["map", "[::1]:80:172.17.0.2:80"], "without HOST_IP the host itself reaches the mapping at [::1] too"),
+        (["map", "80:172.17.0.2:80/icmp"], "the protocol is `tcp`, `udp`, `sctp` or `tcp+udp`"),
+        (["map", "8010-8000:172.17.0.2:80-90"], "the first port, 8010, is above the last one, 8000"),
+        (["map", "8000-8010:172.17.0.2:80-89"], "11 host ports for 10 container ports"),
+        (["map", "80:127.0.0.1:80"], "a loopback address, which each container has"),
         (["unmap", "65536"], "host port `65536` in `65536`: ports are 1 to 65535"),
         (["unmap", "80:172.17.0.2:80"], "give the host's part alone"),
     ] {
@@ -125,18 +134,18 @@ fn what_a_killed_map_left_is_not_in_force_and_goes_with_the_next_change() {
     let lab = attached();
     let mut maps = Maps::open(&PinDir::new(lab.pin_dir())).unwrap();
     for port in [5300_u16, 5301] {
-        let key = MappingKey::new(Protocol::Udp, V4::UNSPECIFIED, port.to_be_bytes());
+        let key = MappingKey::new(Protocol::UDP, V4::UNSPECIFIED, port.to_be_bytes());
         let rule = Rule { id: 9, generation: 77 };
         let mapping = abi::Mapping::new(rule, port, port, Endpoint::new([172, 17, 0, 2], 5353));
         let key = Key::new(MappingKey::<V4>::BITS, key);
-        maps.mappings.insert(&key, mapping, 0).unwrap();
+        maps.v4.mappings.insert(&key, mapping, 0).unwrap();
     }
     let _server = UdpEcho::start(&lab.containers()[0], 5353).unwrap();
     assert!(!asked_by(&lab, 5300));
     assert_eq!(json(&lab, &["list"]), value!({ "mappings": [] }));
     assert_eq!(said(&lab, &["map", "5300:172.17.0.2:5353/udp"]), "mapped 5300/udp to 172.17.0.2:5353\n");
     assert!(asked_by(&lab, 5300));
-    assert_eq!(maps.mappings.keys().count(), 1);
+    assert_eq!(maps.v4.mappings.keys().count(), 1);
 }
 
 #[test]
@@ -184,11 +193,18 @@ fn removing_a_mapping_ends_its_flows_and_no_others() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn a_mapping_of_one_address_goes_before_one_of_any_address() {
+fn one_address_and_any_address_exclude_each_other_unless_forced_and_then_the_one_goes_before() {
     let lab = attached();
     let [first, second] = [0, 1].map(|number| UdpEcho::start(&lab.containers()[number], 5353).unwrap());
-    let specific = format!("{HOST}:5300:172.17.0.3:5353/udp");
-    said(&lab, &["map", "5300:172.17.0.2:5353/udp", &specific]);
+    let (any, one) = ("5300:172.17.0.2:5353/udp", format!("{HOST}:5300:172.17.0.3:5353/udp"));
+    let error = refused(&lab, &["map", any, &one], 1);
+    let message =
+        format!("{HOST}:5300/udp and 5300/udp have a port in common; unmap one or give another port, or give");
+    assert!(error.contains(&message), "{error}");
+    said(&lab, &["map", any]);
+    assert!(refused(&lab, &["map", &one], 1).contains(&message));
+    assert!(refused(&lab, &["map", "--replace", &one], 1).contains(&message));
+    said(&lab, &["map", "--force", &one]);
     assert!(asked_by(&lab, 5300));
     assert_eq!((first.peers().len(), second.peers().len()), (0, 1));
     said(&lab, &["unmap", &format!("{HOST}:5300/udp")]);

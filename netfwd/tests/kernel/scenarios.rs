@@ -4,22 +4,19 @@ mod expiry;
 mod host;
 mod limits;
 mod load;
+mod localhost;
 mod main_job;
+mod oracle;
 
-use std::{
-    io::{self, ErrorKind},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsRawFd as _,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, os::fd::AsRawFd as _};
 
 use lab::{Capture, Lab, Netns, Packets, Topology};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket};
 
-use crate::support::{lab, said};
-
-const PATIENCE: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_millis(300);
+use crate::{
+    sockets::{PATIENCE, connect, echoes, ignore_interruptions, listener, udp},
+    support::{lab, said},
+};
 
 /// A lab with netfwd attached to the first uplink.
 fn attached(topology: &Topology) -> Lab {
@@ -56,28 +53,6 @@ fn assert_checksums(packets: &Packets) {
     assert!(checksums.bad.is_empty(), "{:#?}", checksums.bad);
 }
 
-fn udp(netns: &Netns, port: u16) -> UdpSocket {
-    let socket = netns.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap().unwrap();
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
-    socket
-}
-
-/// Sends one datagram and waits for its echo; false if none comes.
-fn echoes(socket: &UdpSocket, target: SocketAddr) -> bool {
-    socket.send_to(b"question", target).unwrap();
-    let mut buffer = [0; 64];
-    match ignore_interruptions(|| socket.recv_from(&mut buffer)) {
-        Ok((length, sender)) => {
-            assert_eq!((&buffer[..length], sender), (&b"question"[..], target));
-            true
-        }
-        Err(error) => {
-            assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
-            false
-        }
-    }
-}
-
 /// Sends an IP packet that is made here but for what the kernel fills in: length, checksum and source (raw(7)).
 fn send_raw(netns: &Netns, target: Ipv4Addr, protocol: u8, payload: &[u8]) {
     let [a, b, c, d] = target.octets();
@@ -87,24 +62,4 @@ fn send_raw(netns: &Netns, target: Ipv4Addr, protocol: u8, payload: &[u8]) {
         sendto(raw.as_raw_fd(), &[&header, payload].concat(), &SockaddrIn::new(a, b, c, d, 0), MsgFlags::empty())
     };
     netns.enter(send).unwrap().unwrap();
-}
-
-fn listener(netns: &Netns, port: u16) -> TcpListener {
-    netns.enter(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap().unwrap()
-}
-
-fn connect(netns: &Netns, target: SocketAddr) -> io::Result<TcpStream> {
-    let stream = netns.enter(|| TcpStream::connect_timeout(&target, PATIENCE)).unwrap()?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// A socket with a timeout is not waited for again by itself.
-fn ignore_interruptions<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
 }

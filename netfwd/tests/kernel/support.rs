@@ -29,6 +29,13 @@ pub(crate) fn lab(topology: &Topology) -> Lab {
     Lab::new(topology).unwrap().with_netfwd(&path())
 }
 
+/// Turns IPv6 on in the host, whatever namespaces inherit here.
+pub(crate) fn turn_on_ipv6(lab: &Lab) {
+    for interface in ["all", "default"] {
+        lab.host().sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0").unwrap();
+    }
+}
+
 /// What netfwd prints when it succeeds.
 pub(crate) fn said(lab: &Lab, arguments: &[&str]) -> String {
     lab.netfwd(arguments).unwrap().stdout

@@ -34,7 +34,7 @@ impl Program {
     }
 }
 
-static PROGRAMS: [Program; 13] = [
+static PROGRAMS: [Program; 17] = [
     Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
     Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
     Program { debian: "iputils-ping", ..Program::plain("ping", "iputils") },
@@ -48,6 +48,11 @@ static PROGRAMS: [Program; 13] = [
     Program { debian: "busybox-static", alpine: "busybox-extras", ..Program::plain("busybox", "busybox") },
     Program { fedora: "nmap-ncat", arch: "openbsd-netcat", ..Program::plain("nc", "netcat-openbsd") },
     Program::plain("ethtool", "ethtool"),
+    Program { needed_for: Scope::Tests, ..Program::plain("traceroute", "traceroute") },
+    Program { needed_for: Scope::Tests, debian: "iputils-tracepath", ..Program::plain("tracepath", "iputils") },
+    // Elsewhere the two go by other names, or are not packaged.
+    Program { needed_for: Scope::Tests, ..Program::plain("stun", "stun-client") },
+    Program { needed_for: Scope::Tests, ..Program::plain("stund", "stun-server") },
 ];
 
 static QEMU: Program = Program {

@@ -13,7 +13,7 @@ use walkdir::WalkDir;
 use super::kernel::Kernel;
 
 /// What the lab, the datapath and the tests' oracles (nft, conntrack, netem, ss) need.
-pub(super) const WANTED: [&str; 17] = [
+pub(super) const WANTED: [&str; 18] = [
     "veth",
     "bridge",
     "sch_ingress",
@@ -27,6 +27,7 @@ pub(super) const WANTED: [&str; 17] = [
     "nft_masq",
     "nft_redir",
     "nft_ct",
+    "nft_fib_inet",
     "nf_conntrack_netlink",
     "tcp_diag",
     "udp_diag",

@@ -9,7 +9,7 @@ use super::initramfs::Initramfs;
 use crate::{task, workspace};
 
 /// What tests run in the guest.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 19] = [
     "ip",
     "tc",
     "ss",
@@ -24,6 +24,10 @@ const PROGRAMS: [&str; 15] = [
     "conntrack",
     "nc",
     "ethtool",
+    "traceroute",
+    "tracepath",
+    "stun",
+    "stund",
     "busybox",
 ];
 

@@ -1,14 +1,15 @@
 //! What adding and removing means, decided before anything is changed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use thiserror::Error;
-
-use super::Installed;
-use crate::mapping::{HostPorts, Mapping, Transport};
+use super::{Conflict, Host, Installed, Options};
+use crate::{
+    host::ports::PortSet,
+    mapping::{HostPorts, Mapping, Ports, Selector, Transport},
+};
 
 /// What becomes of one mapping that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Change {
     Add(Mapping),
     /// It takes the place of others, which end.
     Replace(Mapping, Vec<Installed>),
+    /// Another one gets its ports; flows of ports that both have go on.
+    Alter(Mapping, Installed),
     /// It is in force already.
     Nothing(Mapping),
 }
@@ -26,88 +29,113 @@ impl Change {
     #[must_use]
     pub fn mapping(&self) -> &Mapping {
         match self {
-            Self::Add(mapping) | Self::Replace(mapping, _) | Self::Nothing(mapping) => mapping,
+            Self::Add(mapping) | Self::Replace(mapping, _) | Self::Alter(mapping, _) | Self::Nothing(mapping) => {
+                mapping
+            }
         }
     }
 
-    /// What ends for it.
+    /// What it takes the place of.
     #[must_use]
     pub fn replaces(&self) -> &[Installed] {
         match self {
             Self::Replace(_, installed) => installed,
+            Self::Alter(_, installed) => std::slice::from_ref(installed),
             Self::Add(_) | Self::Nothing(_) => &[],
         }
     }
 
-    pub(super) fn is_nothing(&self) -> bool {
+    /// Whether it is in force already.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing(_))
     }
 }
 
-/// Why mappings cannot be added or removed. Nothing has been changed then.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Conflict {
-    /// Another mapping has the host port.
-    #[error("{} is mapped to {}, not to {}; unmap it first, or give --replace", .present.host, target(.present), target(.wanted))]
-    Taken {
-        /// What was asked for.
-        wanted: Mapping,
-        /// What is in force.
-        present: Mapping,
-    },
-    /// Two of the mappings that were asked for exclude each other.
-    #[error("{first} and {second} have the same host port; leave one out")]
-    Both {
-        /// One.
-        first: Mapping,
-        /// The other.
-        second: Mapping,
-    },
-    /// There is no such mapping.
-    #[error("there is no mapping of {host}{}; `netfwd list` shows all", also(.similar))]
-    Missing {
-        /// What was asked for.
-        host: HostPorts,
-        /// What has the same port.
-        similar: Vec<HostPorts>,
-    },
-}
-
 /// Mappings by their host ports, none of which overlap.
-struct ByHost<'m>(BTreeMap<(Option<Ipv4Addr>, Transport, u16), &'m Installed>);
+struct ByHost<'m>(BTreeMap<HostPorts, &'m Installed>);
 
 impl<'m> ByHost<'m> {
     fn new(installed: &'m [Installed]) -> Self {
-        Self(installed.iter().map(|one| (place(&one.mapping.host), one)).collect())
+        Self(installed.iter().map(|one| (one.mapping.host, one)).collect())
     }
 
-    /// Those that answer to packets that `host` answers to.
+    /// Those that have ports of the same address.
     fn overlapping(&self, host: &HostPorts) -> Vec<Installed> {
-        let last = (host.address, host.protocol, host.ports.last());
-        let before = self.0.range(..=last).rev().map(|(_, one)| **one);
-        before.take_while(|one| one.mapping.host.overlaps(host)).collect()
+        // In the order of address, protocol and ports, the last that may overlap begins with the host's last port.
+        let mut installed: Vec<_> = self
+            .0
+            .range(..=end_of(host))
+            .rev()
+            .map(|(_, one)| **one)
+            .take_while(|one| one.mapping.host.overlaps(host))
+            .collect();
+        installed.reverse();
+        installed
     }
 
     fn find(&self, host: &HostPorts) -> Option<Installed> {
-        self.0.get(&place(host)).filter(|one| one.mapping.host == *host).map(|one| **one)
+        self.0.get(host).map(|one| **one)
     }
 }
 
-fn place(host: &HostPorts) -> (Option<Ipv4Addr>, Transport, u16) {
-    (host.address, host.protocol, host.ports.first())
+/// Of the host parts that begin with the last port of this one, the greatest.
+fn end_of(host: &HostPorts) -> HostPorts {
+    let ports = Ports::new(host.ports.last(), u16::MAX).unwrap_or(host.ports);
+    HostPorts { ports, ..*host }
+}
+
+/// The ports of mappings of one address and of any address, to see quickly that no two of them meet.
+#[derive(Default)]
+struct Claims<'m> {
+    ports: HashMap<(bool, bool, Transport), PortSet>,
+    all: Vec<&'m Mapping>,
+}
+
+impl<'m> Claims<'m> {
+    fn add(&mut self, mapping: &'m Mapping) {
+        let host = &mapping.host;
+        self.ports.entry(Self::key(host, host.is_any())).or_default().insert(host.ports);
+        self.all.push(mapping);
+    }
+
+    /// One that is of any address if this one is of one address, or the reverse, and has a port of it.
+    fn beside(&self, host: &HostPorts) -> Option<&'m Mapping> {
+        let has_some = self.ports.get(&Self::key(host, !host.is_any())).is_some_and(|set| set.has_any_of(host.ports));
+        self.all.iter().find(|mapping| has_some && mapping.host.is_beside(host)).copied()
+    }
+
+    fn key(host: &HostPorts, is_any: bool) -> (bool, bool, Transport) {
+        (is_any, host.address.is_ipv4(), host.protocol)
+    }
 }
 
 /// Decides on all `wanted` mappings, or on none.
-pub(super) fn plan(installed: &[Installed], wanted: &[Mapping], replace: bool) -> Result<Vec<Change>, Conflict> {
+pub(super) fn plan(
+    host: &Host,
+    installed: &[Installed],
+    wanted: &[Mapping],
+    options: Options,
+) -> Result<Vec<Change>, Conflict> {
+    if let Some(mapping) = wanted.iter().find(|mapping| host.addresses.contains(&mapping.container)) {
+        return Err(Conflict::Own { mapping: *mapping });
+    }
     let present = ByHost::new(installed);
     let wanted = without_repetitions(wanted)?;
-    wanted.iter().map(|mapping| change(&present, mapping, replace)).collect()
+    let changes: Vec<_> =
+        wanted.iter().map(|mapping| change(&present, mapping, options.replace)).collect::<Result<_, _>>()?;
+    let changes = one_heir_each(changes);
+    if !options.force {
+        refuse_beside(installed, &changes)?;
+        refuse_used(host, &changes)?;
+    }
+    Ok(changes)
 }
 
 /// The mappings in the order of their hosts' ports. Two different ones for the same port are an error.
 fn without_repetitions(wanted: &[Mapping]) -> Result<Vec<Mapping>, Conflict> {
     let mut sorted = wanted.to_vec();
-    sorted.sort_by_key(|mapping| (place(&mapping.host), mapping.host.ports));
+    sorted.sort_by_key(|mapping| mapping.host);
     sorted.dedup();
     match sorted.array_windows().find(|[first, second]| first.host.overlaps(&second.host)) {
         Some([first, second]) => Err(Conflict::Both { first: *first, second: *second }),
@@ -121,102 +149,85 @@ fn change(present: &ByHost<'_>, wanted: &Mapping, replace: bool) -> Result<Chang
         [] => Ok(Change::Add(*wanted)),
         [same] if same.mapping == *wanted => Ok(Change::Nothing(*wanted)),
         [other, ..] if !replace => Err(Conflict::Taken { wanted: *wanted, present: other.mapping }),
+        [other] if other.mapping.agrees_with(wanted) => Ok(Change::Alter(*wanted, *other)),
         _ => Ok(Change::Replace(*wanted, others)),
     }
 }
 
-/// The installed mappings with these host parts: all, or none.
-pub(super) fn find_all(installed: &[Installed], hosts: &[HostPorts]) -> Result<Vec<Installed>, Conflict> {
+/// A mapping whose ports go to several others lives on in none of them.
+fn one_heir_each(changes: Vec<Change>) -> Vec<Change> {
+    let mut heirs = HashMap::<_, u32>::new();
+    for installed in changes.iter().flat_map(Change::replaces) {
+        *heirs.entry(installed.rule.id).or_default() += 1;
+    }
+    let has_several_heirs = |installed: &Installed| heirs.get(&installed.rule.id).is_some_and(|count| *count > 1);
+    let settle = |change| match &change {
+        Change::Alter(mapping, other) if has_several_heirs(other) => Change::Replace(*mapping, vec![*other]),
+        Change::Add(_) | Change::Replace(..) | Change::Alter(..) | Change::Nothing(_) => change,
+    };
+    changes.into_iter().map(settle).collect()
+}
+
+/// A new mapping of one address and another one of any address exclude each other, as they do for Docker.
+fn refuse_beside(installed: &[Installed], changes: &[Change]) -> Result<(), Conflict> {
+    let ending: BTreeSet<_> = changes.iter().flat_map(Change::replaces).map(|one| one.rule.id).collect();
+    let mut claims = Claims::default();
+    installed.iter().filter(|one| !ending.contains(&one.rule.id)).for_each(|one| claims.add(&one.mapping));
+    for change in changes.iter().filter(|change| !change.is_nothing()) {
+        let wanted = change.mapping();
+        if let Some(present) = claims.beside(&wanted.host) {
+            return Err(Conflict::Beside { wanted: *wanted, present: *present });
+        }
+        claims.add(wanted);
+    }
+    Ok(())
+}
+
+/// A new mapping's ports are of no use to a process that has sockets there.
+fn refuse_used(host: &Host, changes: &[Change]) -> Result<(), Conflict> {
+    for change in changes.iter().filter(|change| !change.is_nothing()) {
+        let mut serving = host.sockets.serving(&change.mapping().host);
+        // Of ports that are mapped already, that was said before.
+        serving
+            .retain(|socket| !change.replaces().iter().any(|one| one.mapping.host.ports.contains(socket.local.port())));
+        if let Some(socket) = serving.first() {
+            return Err(Conflict::Used {
+                port: socket.local.port(),
+                protocol: socket.protocol,
+                holder: socket.holder(),
+                more: serving.len() - 1,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The installed mappings that are meant: of each something, or none at all.
+pub(super) fn find_all(installed: &[Installed], selectors: &[Selector]) -> Result<Vec<Installed>, Conflict> {
     let present = ByHost::new(installed);
-    let hosts: BTreeSet<_> = hosts.iter().collect();
-    hosts.into_iter().map(|host| present.find(host).ok_or_else(|| missing(installed, *host))).collect()
+    let mut found = BTreeMap::new();
+    for (selector, protocol) in selectors.iter().flat_map(|selector| selector.each()) {
+        let hosts = addresses(&selector).map(|address| HostPorts { address, protocol, ports: selector.ports });
+        let those: Vec<_> = hosts.filter_map(|host| present.find(&host)).collect();
+        if those.is_empty() {
+            return Err(missing(installed, selector));
+        }
+        found.extend(those.iter().map(|one| (one.mapping.host, *one)));
+    }
+    Ok(found.into_values().collect())
 }
 
-fn missing(installed: &[Installed], host: HostPorts) -> Conflict {
-    let similar = installed.iter().map(|installed| installed.mapping.host).filter(|other| other.ports == host.ports);
-    Conflict::Missing { host, similar: similar.collect() }
+fn addresses(selector: &Selector) -> impl Iterator<Item = IpAddr> + use<> {
+    let any = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let given = selector.address.map(|address| vec![address]);
+    given.unwrap_or_else(|| any.to_vec()).into_iter()
 }
 
-fn also(similar: &[HostPorts]) -> String {
-    let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
-    if names.is_empty() { String::new() } else { format!(", but of {}", names.join(" and ")) }
-}
-
-fn target(mapping: &Mapping) -> String {
-    format!("{}:{}", mapping.container, mapping.container_ports())
+fn missing(installed: &[Installed], selector: Selector) -> Conflict {
+    let similar =
+        installed.iter().map(|installed| installed.mapping.host).filter(|other| other.ports.overlaps(selector.ports));
+    Conflict::Missing { selector, similar: similar.collect() }
 }
 
 #[cfg(test)]
-mod tests {
-    use netfwd_common::abi::Rule;
-
-    use super::*;
-    use crate::mapping::Ports;
-
-    fn mapping(text: &str) -> Mapping {
-        text.parse().unwrap()
-    }
-
-    fn installed(texts: &[&str]) -> Vec<Installed> {
-        let rule = |id| Rule { id, generation: 1 };
-        (0..).zip(texts).map(|(id, text)| Installed { mapping: mapping(text), rule: rule(id) }).collect()
-    }
-
-    #[test]
-    fn a_free_port_is_added_and_the_same_mapping_again_is_nothing() {
-        let present = installed(&["80:172.17.0.2:80"]);
-        let wanted = ["80:172.17.0.2:80", "81:172.17.0.2:80", "80:172.17.0.2:80/udp", "81:172.17.0.2:80"].map(mapping);
-        let [same, added, udp, _] = wanted;
-        let expected = vec![Change::Nothing(same), Change::Add(added), Change::Add(udp)];
-        assert_eq!(plan(&present, &wanted, false), Ok(expected));
-    }
-
-    #[test]
-    fn another_target_for_a_taken_port_is_an_error_that_names_the_present_one() {
-        let present = installed(&["80:172.17.0.2:8000"]);
-        let error = plan(&present, &[mapping("80:172.17.0.3:80")], false).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "80/tcp is mapped to 172.17.0.2:8000, not to 172.17.0.3:80; unmap it first, or give --replace"
-        );
-        let wanted = mapping("80:172.17.0.3:80");
-        assert_eq!(plan(&present, &[wanted], true), Ok(vec![Change::Replace(wanted, present)]));
-    }
-
-    #[test]
-    fn one_address_and_any_address_do_not_exclude_each_other() {
-        let present = installed(&["80:172.17.0.2:80"]);
-        let wanted = mapping("192.0.2.1:80:172.17.0.3:80");
-        assert_eq!(plan(&present, &[wanted], false), Ok(vec![Change::Add(wanted)]));
-    }
-
-    #[test]
-    fn one_command_cannot_give_a_port_to_two_containers_even_to_replace() {
-        let error = plan(&[], &["80:172.17.0.2:80", "80:172.17.0.3:80"].map(mapping), true).unwrap_err();
-        let message = "80:172.17.0.2:80/tcp and 80:172.17.0.3:80/tcp have the same host port; leave one out";
-        assert_eq!(error.to_string(), message);
-    }
-
-    #[test]
-    fn a_range_takes_the_place_of_all_that_it_overlaps() {
-        let present = installed(&["79:172.17.0.2:79", "80:172.17.0.2:80", "82:172.17.0.2:82", "83:172.17.0.2:83"]);
-        let mut wanted = mapping("80:172.17.0.3:80");
-        wanted.host.ports = Ports::new(80, 82).unwrap();
-        let replaced = vec![present[2], present[1]];
-        assert_eq!(plan(&present, &[wanted], true), Ok(vec![Change::Replace(wanted, replaced)]));
-        let error = plan(&[], &[mapping("81:172.17.0.2:81"), wanted], false).unwrap_err();
-        assert!(matches!(error, Conflict::Both { .. }), "{error}");
-    }
-
-    #[test]
-    fn removing_finds_all_or_none_and_says_what_has_the_same_port() {
-        let present = installed(&["80:172.17.0.2:80/udp", "81:172.17.0.2:81"]);
-        let hosts = ["81", "80/udp", "81"].map(|text| text.parse().unwrap());
-        assert_eq!(find_all(&present, &hosts), Ok(vec![present[0], present[1]]));
-        let hosts = ["81", "80"].map(|text| text.parse().unwrap());
-        assert_eq!(
-            find_all(&present, &hosts).unwrap_err().to_string(),
-            "there is no mapping of 80/tcp, but of 80/udp; `netfwd list` shows all"
-        );
-    }
-}
+mod tests;

@@ -3,10 +3,18 @@
 use crate::mapping::Ports;
 
 /// The ports whose first `length` bits are those of `port`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Prefix {
     pub(super) port: u16,
     pub(super) length: u32,
+}
+
+impl Prefix {
+    /// All of them, but for port 0.
+    pub(super) fn ports(self) -> Option<Ports> {
+        let last = self.port | u16::MAX.checked_shr(self.length).unwrap_or_default();
+        Ports::new(self.port.max(1), last)
+    }
 }
 
 /// The fewest prefixes that cover exactly these ports: at most 30.
@@ -33,8 +41,8 @@ mod tests {
     }
 
     fn members(prefix: Prefix) -> impl Iterator<Item = u32> {
-        let first = u32::from(prefix.port);
-        first..first + (1 << (u16::BITS - prefix.length))
+        let ports = prefix.ports().unwrap();
+        ports.first().into()..=ports.last().into()
     }
 
     #[test]

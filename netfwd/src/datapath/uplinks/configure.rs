@@ -2,26 +2,22 @@
 //! rules, which cannot be undone.
 
 use anyhow::{Context as _, Result};
-use ipnet::Ipv4Net;
-use netfwd_common::abi::{MAX_UPLINKS, Masquerade, Rule, Uplink};
+use netfwd_common::abi::{self, MAX_INTERFACES, Masquerade, PortChoice, Rule, V4, V6};
 
-use super::changes::{Change, Wanted, bytes, plan};
+use super::{
+    after_undoing,
+    changes::{Change, FamilyChange, Networks, Present, Wanted, plan},
+};
 use crate::datapath::{
-    maps::{Maps, Subnet},
+    maps::{Exclusion, Maps, Select, Subnet},
     rules::{self, Allocator},
 };
 
 /// A write to the maps.
-#[derive(Clone, Copy)]
-enum Step {
-    SetUplink(u32, Uplink),
-    RemoveUplink(u32),
-    SetSubnet(Subnet),
-    RemoveSubnet(u32, Ipv4Net),
-    End(Rule),
-}
+type Step = Box<dyn FnOnce(&mut Maps) -> Result<()>>;
 
 /// Changes that have taken effect, and can be finished or undone.
+#[derive(Default)]
 pub(super) struct Pending {
     changes: Vec<Change>,
     undo: Vec<Step>,
@@ -41,123 +37,228 @@ impl Pending {
     }
 }
 
-/// Makes the maps hold what is wanted.
-pub(super) fn configure(maps: &mut Maps, wanted: &Wanted) -> Result<Pending> {
-    let uplink = maps.uplinks()?.into_iter().find(|(ifindex, _)| *ifindex == wanted.ifindex).map(|(_, uplink)| uplink);
-    let generations = maps.generations()?;
-    let is_in_force = |subnet: &Subnet| {
-        let Rule { id, generation } = subnet.masquerade.rule;
-        generations.get(id as usize) == Some(&generation)
-    };
-    let subnets = subnets_of(maps, wanted.ifindex)?;
-    let (live, dead): (Vec<_>, Vec<_>) = subnets.into_iter().partition(is_in_force);
-    let changes = plan(uplink.as_ref(), &live, wanted);
-    let remove = |subnet: Subnet| Step::RemoveSubnet(subnet.uplink, subnet.network);
-    let unwanted = dead.into_iter().filter(|subnet| !wanted.subnets.contains(&subnet.network));
-    let mut pending = Pending { changes: changes.clone(), undo: Vec::new(), finish: unwanted.map(remove).collect() };
-    let mut allocator = Allocator::new(maps)?;
-    for change in changes {
-        if let Err(error) = make(maps, &mut allocator, wanted, change, &mut pending) {
-            return Err(super::after_undoing(error, pending.undo(maps)));
-        }
+/// Makes the maps hold what is wanted of an uplink, and what `bridges` says of bridges then.
+pub(super) fn configure(
+    maps: &mut Maps,
+    wanted: &Wanted,
+    bridges: impl FnOnce(&Maps) -> Result<Vec<(u32, abi::Interface)>>,
+) -> Result<Pending> {
+    let mut maker = Maker { allocator: Allocator::new(maps)?, pending: Pending::default() };
+    match maker.make(maps, wanted, bridges) {
+        Ok(()) => Ok(maker.pending),
+        Err(error) => Err(after_undoing(error, maker.pending.undo(maps))),
     }
-    Ok(pending)
 }
 
-/// Ends everything that an uplink's maps hold.
+/// Ends everything that the maps hold of an uplink or bridge.
 pub(super) fn remove(maps: &mut Maps, ifindex: u32) -> Result<()> {
     let mut steps = Vec::new();
-    for subnet in subnets_of(maps, ifindex)? {
-        steps.push(Step::End(subnet.masquerade.rule));
-        steps.push(Step::RemoveSubnet(ifindex, subnet.network));
-    }
-    for (_, uplink) in maps.uplinks()?.into_iter().filter(|(index, _)| *index == ifindex) {
-        steps.push(Step::End(uplink.rule));
-        steps.push(Step::RemoveUplink(ifindex));
+    remove_networks::<V4>(maps, ifindex, &mut steps)?;
+    remove_networks::<V6>(maps, ifindex, &mut steps)?;
+    for (_, interface) in maps.interfaces()?.into_iter().filter(|(index, _)| *index == ifindex) {
+        steps.push(end(interface.rule));
+        steps.push(Box::new(move |maps| maps.remove_interface(ifindex)));
     }
     run(steps, maps)
 }
 
-fn make(
-    maps: &mut Maps,
-    allocator: &mut Allocator,
-    wanted: &Wanted,
-    change: Change,
-    pending: &mut Pending,
-) -> Result<()> {
-    let ifindex = wanted.ifindex;
-    let (first_port, last_port) = bytes(wanted.ports);
-    match change {
-        Change::AddUplink => {
-            let slot = free_slot(maps)?;
-            maps.reset_uplink_counters(slot)?;
-            let rule = new_rule(maps, allocator, pending)?;
-            pending.undo.push(Step::RemoveUplink(ifindex));
-            maps.set_uplink(ifindex, &Uplink { slot, link_header: wanted.link_header, rule, first_port, last_port })
+fn remove_networks<A: Select>(maps: &Maps, ifindex: u32, steps: &mut Vec<Step>) -> Result<()> {
+    for subnet in of_uplink(maps.family::<A>().subnets()?, ifindex, |subnet| subnet.uplink) {
+        steps.push(end(subnet.masquerade.rule));
+        steps.push(remove_subnet::<A>(ifindex, subnet.network));
+    }
+    for exclusion in of_uplink(maps.family::<A>().exclusions()?, ifindex, |exclusion| exclusion.uplink) {
+        steps.push(remove_exclusion::<A>(ifindex, exclusion.network));
+    }
+    Ok(())
+}
+
+/// Makes changes, and notes how they are undone and finished.
+struct Maker {
+    allocator: Allocator,
+    pending: Pending,
+}
+
+impl Maker {
+    fn make(
+        &mut self,
+        maps: &mut Maps,
+        wanted: &Wanted,
+        bridges: impl FnOnce(&Maps) -> Result<Vec<(u32, abi::Interface)>>,
+    ) -> Result<()> {
+        let Wanted { ifindex, interface, v4, v6 } = wanted;
+        let rule = self.interface(maps, *ifindex, interface)?;
+        self.networks(maps, *ifindex, v4, &interface.ports, rule)?;
+        self.networks(maps, *ifindex, v6, &interface.ports, rule)?;
+        for (ifindex, bridge) in bridges(maps)? {
+            self.interface(maps, ifindex, &bridge)?;
         }
-        Change::AlterUplink(uplink) => {
-            pending.undo.push(Step::SetUplink(ifindex, uplink));
-            maps.set_uplink(ifindex, &Uplink { link_header: wanted.link_header, first_port, last_port, ..uplink })
+        Ok(())
+    }
+
+    /// Makes the hooks of an interface know what is wanted, and returns its rule.
+    fn interface(&mut self, maps: &mut Maps, ifindex: u32, wanted: &abi::Interface) -> Result<Rule> {
+        let present = maps.interfaces()?.into_iter().find(|(index, _)| *index == ifindex).map(|(_, present)| present);
+        let Some(before) = present.filter(|present| present.role == wanted.role) else {
+            return self.new_interface(maps, ifindex, wanted, present);
+        };
+        let after = abi::Interface { slot: before.slot, rule: before.rule, ..*wanted };
+        if after != before {
+            self.pending.undo.push(set_interface(ifindex, before));
+            maps.set_interface(ifindex, &after)?;
+            self.pending.changes.push(Change::AlterInterface { ifindex, before, after });
         }
-        Change::AddSubnet(network) => {
-            let rule = new_rule(maps, allocator, pending)?;
-            let masquerade = Masquerade { address: wanted.address.octets(), first_port, last_port, rule };
-            pending.undo.push(Step::RemoveSubnet(ifindex, network));
-            maps.set_subnet(&Subnet { uplink: ifindex, network, masquerade })
+        Ok(before.rule)
+    }
+
+    fn new_interface(
+        &mut self,
+        maps: &mut Maps,
+        ifindex: u32,
+        wanted: &abi::Interface,
+        other_role: Option<abi::Interface>,
+    ) -> Result<Rule> {
+        let slot = free_slot(maps)?;
+        maps.reset_interface_counters(slot)?;
+        let rule = self.new_rule(maps)?;
+        match other_role {
+            None => self.pending.undo.push(Box::new(move |maps| maps.remove_interface(ifindex))),
+            Some(before) => {
+                self.pending.undo.push(set_interface(ifindex, before));
+                self.pending.finish.push(end(before.rule));
+            }
         }
-        Change::MoveSubnet(subnet) => {
-            let rule = new_rule(maps, allocator, pending)?;
-            let masquerade = Masquerade { address: wanted.address.octets(), first_port, last_port, rule };
-            pending.undo.push(Step::SetSubnet(subnet));
-            pending.finish.push(Step::End(subnet.masquerade.rule));
-            maps.set_subnet(&Subnet { masquerade, ..subnet })
+        maps.set_interface(ifindex, &abi::Interface { slot, rule, ..*wanted })?;
+        self.pending.changes.push(Change::AddInterface(ifindex));
+        Ok(rule)
+    }
+
+    fn networks<A: Select>(
+        &mut self,
+        maps: &mut Maps,
+        ifindex: u32,
+        wanted: &Networks<A>,
+        ports: &PortChoice,
+        rule: Rule,
+    ) -> Result<()> {
+        let (present, dead) = present::<A>(maps, ifindex)?;
+        let dead =
+            dead.into_iter().filter(|subnet| wanted.subnets.iter().all(|(network, _)| *network != subnet.network));
+        self.pending.finish.extend(dead.map(|subnet| remove_subnet::<A>(ifindex, subnet.network)));
+        for change in plan(&present, wanted, ports, rule) {
+            let exclusion = present.exclusions.iter().find(|one| FamilyChange::RemoveExclusion(one.network) == change);
+            match change {
+                FamilyChange::AddExclusion(network) => {
+                    self.pending.undo.push(remove_exclusion::<A>(ifindex, network));
+                    maps.family_mut::<A>().set_exclusion(&Exclusion { uplink: ifindex, network, rule })?;
+                }
+                FamilyChange::RemoveExclusion(network) => {
+                    self.pending.undo.extend(exclusion.copied().map(set_exclusion));
+                    maps.family_mut::<A>().remove_exclusion(ifindex, network)?;
+                }
+                FamilyChange::AddSubnet(..)
+                | FamilyChange::MoveSubnet(..)
+                | FamilyChange::AlterSubnet(_)
+                | FamilyChange::RemoveSubnet(_) => self.subnet(maps, ifindex, change, *ports)?,
+            }
+            self.pending.changes.push(change.told());
         }
-        Change::AlterSubnet(subnet) => {
-            let masquerade = Masquerade { first_port, last_port, ..subnet.masquerade };
-            pending.undo.push(Step::SetSubnet(subnet));
-            maps.set_subnet(&Subnet { masquerade, ..subnet })
-        }
-        Change::RemoveSubnet(subnet) => {
-            pending.finish.push(Step::End(subnet.masquerade.rule));
-            pending.finish.push(Step::RemoveSubnet(ifindex, subnet.network));
-            Ok(())
-        }
+        Ok(())
+    }
+
+    fn subnet<A: Select>(
+        &mut self,
+        maps: &mut Maps,
+        uplink: u32,
+        change: FamilyChange<A>,
+        ports: PortChoice,
+    ) -> Result<()> {
+        let written = match change {
+            FamilyChange::AddSubnet(network, address) => {
+                let masquerade = Masquerade { address, ports, rule: self.new_rule(maps)? };
+                self.pending.undo.push(remove_subnet::<A>(uplink, network));
+                Subnet { uplink, network, masquerade }
+            }
+            FamilyChange::MoveSubnet(subnet, address) => {
+                let masquerade = Masquerade { address, ports, rule: self.new_rule(maps)? };
+                self.pending.undo.push(set_subnet(subnet));
+                self.pending.finish.push(end(subnet.masquerade.rule));
+                Subnet { masquerade, ..subnet }
+            }
+            FamilyChange::AlterSubnet(subnet) => {
+                self.pending.undo.push(set_subnet(subnet));
+                Subnet { masquerade: Masquerade { ports, ..subnet.masquerade }, ..subnet }
+            }
+            FamilyChange::RemoveSubnet(subnet) => {
+                self.pending.finish.push(end(subnet.masquerade.rule));
+                self.pending.finish.push(remove_subnet::<A>(uplink, subnet.network));
+                return Ok(());
+            }
+            FamilyChange::AddExclusion(_) | FamilyChange::RemoveExclusion(_) => return Ok(()),
+        };
+        maps.family_mut::<A>().set_subnet(&written)
+    }
+
+    /// A rule that is in force before anything refers to it, so that no packet meets an entry without one.
+    fn new_rule(&mut self, maps: &mut Maps) -> Result<Rule> {
+        let rule = self.allocator.allocate(maps)?;
+        self.pending.undo.push(end(rule));
+        rules::activate(maps, rule)?;
+        Ok(rule)
     }
 }
 
-/// A rule that is in force before anything refers to it, so that no packet meets an entry without one.
-fn new_rule(maps: &mut Maps, allocator: &mut Allocator, pending: &mut Pending) -> Result<Rule> {
-    let rule = allocator.allocate(maps)?;
-    pending.undo.push(Step::End(rule));
-    rules::activate(maps, rule)?;
-    Ok(rule)
+fn end(rule: Rule) -> Step {
+    Box::new(move |maps| rules::end(maps, rule))
+}
+
+fn set_interface(ifindex: u32, interface: abi::Interface) -> Step {
+    Box::new(move |maps| maps.set_interface(ifindex, &interface))
+}
+
+fn set_subnet<A: Select>(subnet: Subnet<A>) -> Step {
+    Box::new(move |maps| maps.family_mut::<A>().set_subnet(&subnet))
+}
+
+fn remove_subnet<A: Select>(uplink: u32, network: A::Net) -> Step {
+    Box::new(move |maps| maps.family_mut::<A>().remove_subnet(uplink, network))
+}
+
+fn set_exclusion<A: Select>(exclusion: Exclusion<A>) -> Step {
+    Box::new(move |maps| maps.family_mut::<A>().set_exclusion(&exclusion))
+}
+
+fn remove_exclusion<A: Select>(uplink: u32, network: A::Net) -> Step {
+    Box::new(move |maps| maps.family_mut::<A>().remove_exclusion(uplink, network))
 }
 
 fn free_slot(maps: &Maps) -> Result<u32> {
-    let uplinks = maps.uplinks()?;
-    (0..MAX_UPLINKS)
-        .find(|slot| uplinks.iter().all(|(_, uplink)| uplink.slot != *slot))
-        .with_context(|| format!("{MAX_UPLINKS} uplinks are attached, which is the most: detach one"))
+    let interfaces = maps.interfaces()?;
+    (0..MAX_INTERFACES)
+        .find(|slot| interfaces.iter().all(|(_, interface)| interface.slot != *slot))
+        .with_context(|| format!("{MAX_INTERFACES} uplinks and bridges are attached, which is the most: detach one"))
 }
 
-fn subnets_of(maps: &Maps, ifindex: u32) -> Result<Vec<Subnet>> {
-    let mut subnets = maps.subnets()?;
-    subnets.retain(|subnet| subnet.uplink == ifindex);
-    Ok(subnets)
+/// What a family's maps hold of an uplink, and the subnets whose rule is not in force.
+fn present<A: Select>(maps: &Maps, ifindex: u32) -> Result<(Present<A>, Vec<Subnet<A>>)> {
+    let generations = maps.generations()?;
+    let is_in_force = |subnet: &Subnet<A>| {
+        let Rule { id, generation } = subnet.masquerade.rule;
+        generations.get(id as usize) == Some(&generation)
+    };
+    let subnets = of_uplink(maps.family::<A>().subnets()?, ifindex, |subnet| subnet.uplink);
+    let (subnets, dead) = subnets.into_iter().partition(is_in_force);
+    let exclusions = of_uplink(maps.family::<A>().exclusions()?, ifindex, |exclusion| exclusion.uplink);
+    Ok((Present { subnets, exclusions }, dead))
+}
+
+fn of_uplink<T>(mut all: Vec<T>, ifindex: u32, uplink: impl Fn(&T) -> u32) -> Vec<T> {
+    all.retain(|one| uplink(one) == ifindex);
+    all
 }
 
 /// Runs all steps, also after a failure, and returns the first one.
 fn run(steps: impl IntoIterator<Item = Step>, maps: &mut Maps) -> Result<()> {
-    let results: Vec<_> = steps.into_iter().map(|step| run_one(step, maps)).collect();
+    let results: Vec<_> = steps.into_iter().map(|step| step(maps)).collect();
     results.into_iter().collect()
-}
-
-fn run_one(step: Step, maps: &mut Maps) -> Result<()> {
-    match step {
-        Step::SetUplink(ifindex, uplink) => maps.set_uplink(ifindex, &uplink),
-        Step::RemoveUplink(ifindex) => maps.remove_uplink(ifindex),
-        Step::SetSubnet(subnet) => maps.set_subnet(&subnet),
-        Step::RemoveSubnet(ifindex, network) => maps.remove_subnet(ifindex, network),
-        Step::End(rule) => rules::end(maps, rule),
-    }
 }

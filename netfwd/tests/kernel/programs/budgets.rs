@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use netfwd_common::abi::{Endpoint, Masquerade, Reason, Side};
+use netfwd_common::abi::{Endpoint, Masquerade, Reason, Side, V4};
 use nix::sys::utsname::uname;
 
 use super::{
     datapath::Datapath,
-    frame::{Frame, Kind},
+    frame::{ACK, Frame, SYN},
     namespace, table,
     verifier::{self, Cost},
-    world::{CONTAINERS, HOSTS, PEERS, UPLINK},
+    world::{Place as _, UPLINK},
 };
 
 /// What a chain of calls may have (kernel/bpf/verifier.c, `MAX_BPF_STACK`).
@@ -44,15 +44,17 @@ fn programs_stay_within_their_budgets() {
 fn what_a_packet_costs_is_measured_and_printed() {
     namespace::enter(|| {
         let (mut datapath, plan) = (Datapath::load(), table::plan());
-        let mut tables = plan.tables();
+        let mut tables = plan.tables::<V4>();
         // The container's address becomes the host's, and back: the same frame is rewritten again and again.
-        let there = tables.masquerades[&(UPLINK, CONTAINERS[0])];
-        tables.masquerades.insert((UPLINK, HOSTS[0]), Masquerade { address: CONTAINERS[0], ..there });
+        namespace::add_address(V4::CONTAINERS[0].into());
+        let there = tables.masquerades[&(UPLINK, V4::CONTAINERS[0])];
+        tables.masquerades.insert((UPLINK, V4::HOSTS[0]), Masquerade { address: V4::CONTAINERS[0], ..there });
         datapath.begin(&plan, &tables);
         let frame = |kind, source, destination| Frame::new(kind, source, destination).bytes();
-        let [container, peer] = [(CONTAINERS[0], 40_000), (PEERS[0], 443)].map(|(it, port)| Endpoint::new(it, port));
+        let [container, peer] =
+            [(V4::CONTAINERS[0], 40_000), (V4::PEERS[0], 443)].map(|(it, port)| Endpoint::new(it, port));
         let stranger = Endpoint::new([198, 51, 100, 99], 33_000);
-        let (syn, ack) = (Kind::Tcp(0x02), Kind::Tcp(0x10));
+        let (syn, ack) = (SYN, ACK);
         let opened = datapath.meet(Side::Inside, &frame(syn, container, peer)).frame;
         assert_eq!(datapath.meet(Side::Inside, &opened).frame, frame(syn, container, peer));
         for (what, side, frame, reason) in [

@@ -8,25 +8,24 @@ use aya::{
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
     util::nr_cpus,
 };
-use netfwd::datapath::load::PROGRAMS;
+use netfwd::datapath::load::CLASSIFIERS;
 use netfwd_common::{
     abi::{
-        COUNTERS_PER_HOOK, Connection, Counter, FlowEvent, Mapping, MappingKey, Masquerade, Reason, Rule, RuleCounter,
-        Side, Slot, SubnetKey, Tuple, Uplink, V4, counter_index, names,
+        Address as _, COUNTERS_PER_HOOK, Connection, Counter, Datagram, DatagramKey, FlowEvent, Mapping, MappingKey,
+        Masquerade, Reason, Rule, RuleCounter, Side, Slot, SubnetKey, Tuple, V4, V6, counter_index, names,
     },
     memory::MemoryTables,
 };
 
-use super::world::{HOST_RULE, Plan, UPLINK};
+use super::world::{BRIDGE, BRIDGE_SLOT, HOST_RULE, Place, Plan, UPLINK, UPLINK_SLOT};
 
 /// The BPF object of this build.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
 
 /// Records that the maps have room for.
-const MAX_FLOWS: u32 = 64;
-/// The uplink's counters.
-const SLOT: u32 = 3;
-const RECORD_WORDS: usize = size_of::<Connection<V4>>() / size_of::<u64>();
+const MAX_FLOWS: u32 = 256;
+/// Longer than any frame that a program makes.
+const MAX_FRAME: usize = 1024;
 
 /// What a program did with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +42,13 @@ pub(crate) struct Datapath(Ebpf);
 impl Datapath {
     /// Loads everything.
     pub(crate) fn load() -> Self {
-        let mut ebpf = EbpfLoader::new()
-            .map_max_entries(names::CONNECTIONS, MAX_FLOWS)
-            .map_max_entries(names::FREE_SLOTS, MAX_FLOWS)
-            .map_max_entries(names::TUPLES, MAX_FLOWS * 2)
-            .load(OBJECT)
-            .unwrap();
-        for name in PROGRAMS {
+        let mut loader = EbpfLoader::new();
+        for maps in [V4::MAPS, V6::MAPS] {
+            loader.map_max_entries(maps.connections, MAX_FLOWS).map_max_entries(maps.free_slots, MAX_FLOWS);
+            loader.map_max_entries(maps.tuples, MAX_FLOWS * 2);
+        }
+        let mut ebpf = loader.load(OBJECT).unwrap();
+        for name in CLASSIFIERS {
             let program: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
             program.load().unwrap();
         }
@@ -57,53 +56,67 @@ impl Datapath {
     }
 
     /// Forgets all connections and counts, and takes over the settings and rules of `tables`.
-    pub(crate) fn begin(&mut self, plan: &Plan, tables: &MemoryTables<V4>) {
-        assert!(tables.settings.max_flows <= MAX_FLOWS);
-        for tuple in self.tuples().keys() {
-            self.hash_map::<Tuple<V4>, Slot>(names::TUPLES).remove(tuple).unwrap();
+    pub(crate) fn begin<A: Place>(&mut self, plan: &Plan, tables: &MemoryTables<A>) {
+        assert!(plan.max_flows <= MAX_FLOWS);
+        for tuple in self.tuples::<A>().keys() {
+            self.hash_map::<Tuple<A>, Slot>(A::MAPS.tuples).remove(tuple).unwrap();
         }
-        while Queue::<_, u32>::try_from(self.0.map_mut(names::FREE_SLOTS).unwrap()).unwrap().pop(0).is_ok() {}
-        self.array::<u64>(names::HIGH_WATER).set(0, 0, 0).unwrap();
-        for number in 0..MAX_FLOWS {
-            self.array::<[u64; RECORD_WORDS]>(names::CONNECTIONS).set(number, [0; RECORD_WORDS], 0).unwrap();
+        while Queue::<_, u32>::try_from(self.map(A::MAPS.free_slots)).unwrap().pop(0).is_ok() {}
+        let used = self.array::<u64>(A::MAPS.high_water).get(&0, 0).unwrap();
+        for number in 0..MAX_FLOWS.min(used.try_into().unwrap()) {
+            let mut record = self.connection::<A>(number);
+            record.state = 0;
+            self.set_connection(number, record);
+        }
+        self.array::<u64>(A::MAPS.high_water).set(0, 0, 0).unwrap();
+        let datagrams = if A::FAMILY == 0 { "DATAGRAMS_V4" } else { "DATAGRAMS_V6" };
+        let keys: Vec<_> = self.hash_map::<DatagramKey<A>, Datagram>(datagrams).keys().map(Result::unwrap).collect();
+        for key in keys {
+            self.hash_map::<DatagramKey<A>, Datagram>(datagrams).remove(&key).unwrap();
         }
         self.array(names::SETTINGS).set(0, tables.settings, 0).unwrap();
-        let hook = counter_index(SLOT, false, Reason::Translated);
-        self.clear::<Counter>(names::COUNTERS, hook..hook + 2 * COUNTERS_PER_HOOK);
+        for slot in [UPLINK_SLOT, BRIDGE_SLOT] {
+            let hook = counter_index(slot, false, Reason::Translated);
+            self.clear::<Counter>(names::COUNTERS, hook..hook + 2 * COUNTERS_PER_HOOK);
+        }
         self.clear::<RuleCounter>(names::RULE_COUNTERS, tables.generations.keys().copied());
         self.clear::<u64>(names::FLOW_EVENTS, FlowEvent::ALL.map(FlowEvent::number));
         self.follow(plan, tables);
     }
 
     /// Takes over the rules of `tables`.
-    pub(crate) fn follow(&mut self, plan: &Plan, tables: &MemoryTables<V4>) {
-        let [first_port, last_port] = [plan.ports.start(), plan.ports.end()].map(|port| port.to_be_bytes());
-        let rule = Rule { id: HOST_RULE, generation: tables.generations[&HOST_RULE] };
-        let uplink = Uplink { slot: SLOT, link_header: 14, rule, first_port, last_port };
-        self.hash_map(names::UPLINKS).insert(UPLINK, uplink, 0).unwrap();
+    pub(crate) fn follow<A: Place>(&mut self, plan: &Plan, tables: &MemoryTables<A>) {
+        for (ifindex, side) in [(UPLINK, Side::Outside), (BRIDGE, Side::Bridge)] {
+            let interface = plan.interface(tables.generations[&HOST_RULE], side);
+            self.hash_map(names::INTERFACES).insert(ifindex, interface, 0).unwrap();
+        }
         for ((protocol, endpoint), mapping) in &tables.mappings {
             let key = MappingKey::new(*protocol, endpoint.address, endpoint.port);
-            let mut mappings = LpmTrie::<_, MappingKey<V4>, Mapping<V4>>::try_from(self.map(names::MAPPINGS)).unwrap();
-            mappings.insert(&Key::new(MappingKey::<V4>::BITS, key), mapping, 0).unwrap();
+            self.trie::<_, Mapping<A>>(A::MAPS.mappings)
+                .insert(&Key::new(MappingKey::<A>::BITS, key), mapping, 0)
+                .unwrap();
         }
         for ((uplink, address), masquerade) in &tables.masquerades {
-            let key = Key::new(SubnetKey::<V4>::BITS, SubnetKey::new(*uplink, *address));
-            let mut subnets = LpmTrie::<_, SubnetKey<V4>, Masquerade<V4>>::try_from(self.map(names::SUBNETS)).unwrap();
-            subnets.insert(&key, masquerade, 0).unwrap();
+            let key = Key::new(SubnetKey::<A>::BITS, SubnetKey::new(*uplink, *address));
+            self.trie::<_, Masquerade<A>>(A::MAPS.subnets).insert(&key, masquerade, 0).unwrap();
+        }
+        for ((uplink, address), rule) in &tables.exclusions {
+            let key = Key::new(SubnetKey::<A>::BITS, SubnetKey::new(*uplink, *address));
+            self.trie::<_, Rule>(A::MAPS.exclusions).insert(&key, rule, 0).unwrap();
         }
         for (id, generation) in &tables.generations {
             self.array::<u32>(names::GENERATIONS).set(*id, generation, 0).unwrap();
         }
     }
 
-    /// Runs the program of a side on a frame that is met on the uplink.
+    /// Runs the program of a side on a frame that is met on the uplink or the bridge.
     pub(crate) fn meet(&self, side: Side, frame: &[u8]) -> Outcome {
-        self.meet_on(UPLINK, side, frame)
+        self.meet_on(if side == Side::Bridge { BRIDGE } else { UPLINK }, side, frame)
     }
 
     /// Runs the program of a side on a frame that is met on an interface.
     pub(crate) fn meet_on(&self, interface: u32, side: Side, frame: &[u8]) -> Outcome {
-        let mut after = vec![0; frame.len()];
+        let mut after = vec![0; MAX_FRAME];
         let context = context(interface);
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -113,7 +126,7 @@ impl Datapath {
         };
         let result = self.program(hook(side)).test_run(options);
         let result = result.map_err(|error| format!("{error:?} for {frame:x?}")).unwrap();
-        assert_eq!(result.data_size_out as usize, frame.len());
+        after.truncate(result.data_size_out as usize);
         Outcome { action: result.return_value.cast_signed(), frame: after }
     }
 
@@ -131,24 +144,25 @@ impl Datapath {
     }
 
     /// The index.
-    pub(crate) fn tuples(&self) -> StdHashMap<Tuple<V4>, Slot> {
-        let tuples = HashMap::<_, Tuple<V4>, Slot>::try_from(self.0.map(names::TUPLES).unwrap()).unwrap();
+    pub(crate) fn tuples<A: Place>(&self) -> StdHashMap<Tuple<A>, Slot> {
+        let tuples = HashMap::<_, Tuple<A>, Slot>::try_from(self.0.map(A::MAPS.tuples).unwrap()).unwrap();
         tuples.iter().map(Result::unwrap).collect()
     }
 
     /// The record of a slot.
-    pub(crate) fn connection(&self, number: u32) -> Connection<V4> {
-        Array::try_from(self.0.map(names::CONNECTIONS).unwrap()).unwrap().get(&number, 0).unwrap()
+    pub(crate) fn connection<A: Place>(&self, number: u32) -> Connection<A> {
+        Array::try_from(self.0.map(A::MAPS.connections).unwrap()).unwrap().get(&number, 0).unwrap()
     }
 
     /// Replaces the record of a slot, while no program runs.
-    pub(crate) fn set_connection(&mut self, number: u32, connection: Connection<V4>) {
-        self.array(names::CONNECTIONS).set(number, connection, 0).unwrap();
+    pub(crate) fn set_connection<A: Place>(&mut self, number: u32, connection: Connection<A>) {
+        self.array(A::MAPS.connections).set(number, connection, 0).unwrap();
     }
 
     /// Packets by reason on a side; those that are not zero.
     pub(crate) fn counters(&self, side: Side) -> Vec<(Reason, Counter)> {
-        let index = |reason| counter_index(SLOT, side == Side::Inside, reason);
+        let slot = if side == Side::Bridge { BRIDGE_SLOT } else { UPLINK_SLOT };
+        let index = |reason| counter_index(slot, side == Side::Inside, reason);
         let counters = Reason::ALL.map(|reason| (reason, sum(self.per_cpu(names::COUNTERS, index(reason)))));
         counters.into_iter().filter(|(_, counter)| counter.packets != 0).collect()
     }
@@ -184,6 +198,10 @@ impl Datapath {
         self.map(name).try_into().unwrap()
     }
 
+    fn trie<K: Pod, V: Pod>(&mut self, name: &str) -> LpmTrie<&mut MapData, K, V> {
+        self.map(name).try_into().unwrap()
+    }
+
     fn per_cpu<V: Pod>(&self, name: &str, index: u32) -> Vec<V> {
         let array = PerCpuArray::<_, V>::try_from(self.0.map(name).unwrap()).unwrap();
         array.get(&index, 0).unwrap().to_vec()
@@ -201,7 +219,8 @@ impl Datapath {
 fn hook(side: Side) -> &'static str {
     match side {
         Side::Outside => names::INGRESS,
-        Side::Inside => names::EGRESS,
+        Side::Bridge => names::BRIDGE,
+        Side::Inside | Side::Binding | Side::Permission | Side::Account => names::EGRESS,
     }
 }
 

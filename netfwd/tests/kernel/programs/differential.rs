@@ -14,7 +14,9 @@ use proptest::{
     test_runner::{RngSeed, TestRunner},
 };
 
-use super::{datapath::Datapath, namespace};
+use netfwd_common::abi::{V4, V6};
+
+use super::{datapath::Datapath, frame::Ip, namespace, world::Place};
 use twins::Twins;
 
 const SEQUENCES: u32 = 400;
@@ -22,14 +24,24 @@ const SEQUENCES: u32 = 400;
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn the_programs_do_what_the_nat_does_in_memory() {
+    compare::<V4>();
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn the_programs_do_what_the_nat_does_in_memory_for_ipv6() {
+    compare::<V6>();
+}
+
+fn compare<A: Ip + Place>() {
     namespace::enter(|| {
         let _sockets = namespace::host_sockets();
         let datapath = RefCell::new(Datapath::load());
         let (translated, ambiguous) = (Cell::new(0), Cell::new(0));
-        let sequences = (steps::plan(), vec(steps::step(), 1..40));
+        let sequences = (steps::plan(), vec(steps::step::<A>(), 1..40));
         let result = runner().run(&sequences, |(plan, steps)| {
             let mut datapath = datapath.borrow_mut();
-            let mut twins = Twins::begin(&plan, &mut datapath);
+            let mut twins = Twins::<A>::begin(&plan, &mut datapath);
             for step in steps {
                 if twins.take(&step)?.is_break() {
                     ambiguous.set(ambiguous.get() + 1);
@@ -39,7 +51,7 @@ fn the_programs_do_what_the_nat_does_in_memory() {
             translated.set(translated.get() + twins.translated());
             Ok(())
         });
-        result.unwrap_or_else(|error| panic!("{error}"));
+        result.map_err(|error| error.to_string()).unwrap();
         assert!(translated.get() > SEQUENCES as usize, "only {} frames were translated", translated.get());
         assert!(ambiguous.get() < SEQUENCES / 10, "chance ended {} sequences", ambiguous.get());
     });

@@ -8,19 +8,20 @@ use netfwd_common::abi::{Counter, Endpoint, Reason, Side, V4};
 
 use super::{
     datapath::{Datapath, Outcome},
-    frame::{Frame, Kind},
+    frame::{Content, Frame},
     namespace,
-    world::{CONTAINERS, HOSTS, PEERS, Plan},
+    world::{Place as _, Plan, ports},
 };
 
 const TC_ACT_UNSPEC: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
+const TC_ACT_REDIRECT: i32 = 7;
 
-const SYN: u8 = 0x02;
-const SYN_ACK: u8 = 0x12;
-const ACK: u8 = 0x10;
-const UDP: Kind = Kind::Udp { has_checksum: true };
-const UDP_WITHOUT_CHECKSUM: Kind = Kind::Udp { has_checksum: false };
+const UDP_WITHOUT_CHECKSUM: Content = Content::BareUdp;
+
+const HOSTS: [V4; 2] = V4::HOSTS;
+const CONTAINERS: [V4; 2] = V4::CONTAINERS;
+const PEERS: [V4; 2] = V4::PEERS;
 
 const CONTAINER: Endpoint<V4> = Endpoint::new(CONTAINERS[0], 40_000);
 const SERVER: Endpoint<V4> = Endpoint::new(PEERS[0], 443);
@@ -34,21 +35,22 @@ const TARGET: Endpoint<V4> = Endpoint::new(CONTAINERS[0], 80);
 
 /// The rules of all cases.
 pub(super) fn plan() -> Plan {
-    Plan { max_flows: 64, ports: 1024..=u16::MAX, seed: 1, failing_reservations: <_>::default() }
+    Plan::new(64, ports(1024..=u16::MAX), 1)
 }
 
 /// A frame, and what becomes of it.
 struct Case {
     name: &'static str,
     /// Frames that come first, all to be translated.
-    before: Vec<(Side, Frame)>,
+    before: Vec<(Side, Frame<V4>)>,
     side: Side,
     frame: Vec<u8>,
     expected: Expected,
 }
 
 enum Expected {
-    Becomes(Frame),
+    Becomes(Frame<V4>),
+    Changes(Vec<u8>),
     Passes(Reason),
     Drops(Reason),
 }
@@ -62,7 +64,7 @@ impl Case {
     /// A frame after others.
     fn after(
         name: &'static str,
-        before: Vec<(Side, Frame)>,
+        before: Vec<(Side, Frame<V4>)>,
         side: Side,
         frame: impl Into<Vec<u8>>,
         expected: Expected,
@@ -72,7 +74,7 @@ impl Case {
 
     fn check(&self, datapath: &mut Datapath, plan: &Plan) {
         let name = self.name;
-        datapath.begin(plan, &plan.tables());
+        datapath.begin(plan, &plan.tables::<V4>());
         for (side, frame) in &self.before {
             assert_ne!(datapath.meet(*side, &frame.bytes()).frame, frame.bytes(), "{name}: a frame before");
         }
@@ -80,6 +82,7 @@ impl Case {
         let outcome = datapath.meet(self.side, &self.frame);
         let (action, frame, reason) = match &self.expected {
             Expected::Becomes(frame) => (TC_ACT_UNSPEC, frame.bytes(), Reason::Translated),
+            Expected::Changes(bytes) => (TC_ACT_UNSPEC, bytes.clone(), Reason::Translated),
             Expected::Passes(reason) => (TC_ACT_UNSPEC, self.frame.clone(), *reason),
             Expected::Drops(reason) => (TC_ACT_SHOT, self.frame.clone(), *reason),
         };
@@ -106,18 +109,18 @@ fn check(cases: &[Case]) {
     });
 }
 
-impl From<Frame> for Vec<u8> {
-    fn from(frame: Frame) -> Self {
+impl From<Frame<V4>> for Vec<u8> {
+    fn from(frame: Frame<V4>) -> Self {
         frame.bytes()
     }
 }
 
-fn frame(kind: Kind, source: Endpoint<V4>, destination: Endpoint<V4>) -> Frame {
+fn frame(kind: Content, source: Endpoint<V4>, destination: Endpoint<V4>) -> Frame<V4> {
     Frame::new(kind, source, destination)
 }
 
 /// The bytes of a frame with some of them changed.
-fn changed(frame: &Frame, changes: &[(usize, u8)]) -> Vec<u8> {
+fn changed(frame: &Frame<V4>, changes: &[(usize, u8)]) -> Vec<u8> {
     let mut bytes = frame.bytes();
     for (at, byte) in changes {
         bytes[*at] = *byte;

@@ -8,8 +8,8 @@ use std::{
 
 use aya::maps::MapData;
 use aya_obj::{
-    Function, Object,
-    generated::{bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type},
+    Function, Object, ProgramSection,
+    generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type},
 };
 use nix::libc;
 
@@ -50,7 +50,7 @@ pub(super) fn costs() -> BTreeMap<String, Cost> {
     object.relocate_calls(&texts).unwrap();
     let programs = object.programs.iter().map(|(name, program)| {
         let function = &object.functions[&program.function_key()];
-        (name.clone(), cost(function, &log(function, &object, &btf).unwrap()))
+        (name.clone(), cost(function, &log(kind(&program.section), function, &object, &btf).unwrap()))
     });
     programs.collect()
 }
@@ -101,14 +101,24 @@ fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
     unsafe { bpf(bpf_cmd::BPF_BTF_LOAD, &attributes) }
 }
 
+/// The type of a program, and where it is to be attached.
+type Kind = (u32, u32);
+
+fn kind(section: &ProgramSection) -> Kind {
+    if let ProgramSection::CgroupSockAddr { attach_type } = section {
+        return (bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCK_ADDR as u32, bpf_attach_type::from(*attach_type) as u32);
+    }
+    (bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS as u32, 0)
+}
+
 /// Loads a program, and returns the verifier's statistics.
-fn log(function: &Function, object: &Object, btf: &OwnedFd) -> io::Result<String> {
+fn log(kind: Kind, function: &Function, object: &Object, btf: &OwnedFd) -> io::Result<String> {
     let mut log = vec![0; LOG_SIZE];
     let (functions, lines) = (function.func_info.func_info_bytes(), function.line_info.line_info_bytes());
     let mut attributes = no_attributes();
     // SAFETY: zeros are a valid value of every member.
     let load = unsafe { &mut attributes.__bindgen_anon_3 };
-    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS as u32;
+    (load.prog_type, load.expected_attach_type) = kind;
     (load.insns, load.insn_cnt) = (function.instructions.as_ptr() as u64, function.instructions.len() as u32);
     load.license = object.license.as_ptr() as u64;
     load.prog_btf_fd = btf.as_raw_fd().cast_unsigned();

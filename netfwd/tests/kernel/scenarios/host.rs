@@ -2,15 +2,13 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
+    net::{SocketAddr, TcpListener, TcpStream},
 };
 
-use lab::{Capture, Lab, Netns, Topology, UdpEcho};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect as connect_socket, socket};
+use lab::{Capture, Lab, Topology, UdpEcho};
 
 use super::{PATIENCE, attached, client, connect, echoes, host, ignore_interruptions, listener, udp};
-use crate::support::said;
+use crate::{sockets::connect_from, support::said};
 
 /// Accepts one connection in `server` and checks that both ends hear each other; the address that the server sees.
 fn converse(server: &TcpListener, mut stream: TcpStream) -> SocketAddr {
@@ -23,20 +21,6 @@ fn converse(server: &TcpListener, mut stream: TcpStream) -> SocketAddr {
     stream.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"ping");
     peer
-}
-
-/// A TCP connection from a port of one's own choice.
-fn connect_from(netns: &Netns, port: u16, target: (Ipv4Addr, u16)) -> TcpStream {
-    let stream = netns.enter(|| {
-        let (address, target) = (SockaddrIn::new(0, 0, 0, 0, port), SocketAddrV4::new(target.0, target.1));
-        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-        bind(socket.as_raw_fd(), &address).unwrap();
-        connect_socket(socket.as_raw_fd(), &SockaddrIn::from(target)).unwrap();
-        TcpStream::from(socket)
-    });
-    let stream = stream.unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
 }
 
 fn flows(lab: &Lab) -> String {
@@ -75,9 +59,9 @@ fn a_containers_flow_never_takes_the_tuple_of_a_host_connection() {
     let topology = Topology::default();
     let lab = attached(&topology);
     let server = listener(lab.client(), 443);
-    let target = (client(&topology), 443);
-    let of_the_host = connect_from(lab.host(), 40_000, target);
-    let of_the_container = connect_from(&lab.containers()[0], 40_000, target);
+    let target = (client(&topology), 443).into();
+    let of_the_host = connect_from(lab.host(), 40_000, target).unwrap();
+    let of_the_container = connect_from(&lab.containers()[0], 40_000, target).unwrap();
 
     // Accepted in the order of their handshakes.
     assert_eq!(converse(&server, of_the_host), (host(&topology), 40_000).into());
@@ -100,9 +84,9 @@ fn a_host_connection_gives_way_to_a_containers_flow_that_was_first() {
     let topology = Topology::default();
     let lab = attached(&topology);
     let server = listener(lab.client(), 443);
-    let target = (client(&topology), 443);
-    let of_the_container = connect_from(&lab.containers()[0], 40_000, target);
-    let of_the_host = connect_from(lab.host(), 40_000, target);
+    let target = (client(&topology), 443).into();
+    let of_the_container = connect_from(&lab.containers()[0], 40_000, target).unwrap();
+    let of_the_host = connect_from(lab.host(), 40_000, target).unwrap();
     assert_eq!(converse(&server, of_the_container), (host(&topology), 40_000).into());
     let peer = converse(&server, of_the_host);
     assert_eq!(peer.ip(), host(&topology));

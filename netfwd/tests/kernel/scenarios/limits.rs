@@ -54,13 +54,15 @@ fn what_cannot_be_translated_is_dropped_and_counted() {
     let lab = attached(&topology);
     let leaks = capture_leaks(&lab, &topology);
     let (container, client) = (&lab.containers()[0], client(&topology));
-    let address = client.to_string();
-    // Larger than the MTU: fragments.
-    container.output(&["ping", "-n", "-c", "1", "-W", "1", "-s", "3000", &address]).unwrap();
-    assert!(dropped(&lab, "fragment") >= 2);
-    // Protocol 253 is for experiments (RFC 3692).
-    send_raw(container, client, 253, &[1, 2, 3, 4]);
-    assert_eq!(dropped(&lab, "unsupported-protocol"), 1);
+    // An authentication header covers the addresses (RFC 4302).
+    send_raw(container, client, 51, &[0; 24]);
+    // A timestamp request is neither an echo nor an error.
+    send_raw(container, client, 1, &[13, 0, 0xf2, 0xff, 0, 0, 0, 0]);
+    // An acknowledgement of nothing.
+    send_raw(container, client, 6, &[0, 80, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0, 64, 0, 0, 0, 0]);
+    for reason in ["unsupported-protocol", "unsupported-icmp", "not-new-outbound"] {
+        assert_eq!(dropped(&lab, reason), 1, "{reason}");
+    }
     assert_no_leak(leaks);
 }
 
@@ -69,11 +71,12 @@ fn what_cannot_be_translated_is_dropped_and_counted() {
 fn a_full_table_refuses_new_flows_and_keeps_those_that_were_answered() {
     let topology = Topology::default();
     let lab = lab(&topology);
-    said(&lab, &["attach", "ens33", "--max-flows", "4"]);
+    said(&lab, &["attach", "ens33", "--max-flows", "8"]);
     let _server = UdpEcho::start(lab.client(), 53).unwrap();
     let answered = (client(&topology), 53).into();
     let sockets: Vec<_> = (0..4).map(|_| udp(&lab.containers()[0], 0)).collect();
-    // Three that nobody answers, then one that is answered: it takes the fourth place.
+    // A connection takes a place, and the binding of its sender another one. Three that nobody answers, then one that
+    // is answered: it takes the last two.
     for socket in &sockets[1..] {
         assert!(!echoes(socket, (client(&topology), 9).into()));
     }
@@ -83,7 +86,7 @@ fn a_full_table_refuses_new_flows_and_keeps_those_that_were_answered() {
         assert!(echoes(socket, answered));
     }
     assert_eq!(json(&lab, &["stats"])["flows"]["evicted"], 3);
-    // Now all four are answered: there is no place for a fifth, and none of them loses its own.
+    // Now all four are answered, and hold their bindings: there is no place for a fifth, and none of them loses its own.
     assert!(!echoes(&udp(&lab.containers()[1], 0), answered));
     assert!(sockets.iter().all(|socket| echoes(socket, answered)));
     assert_eq!(dropped(&lab, "table-full"), 1);

@@ -15,11 +15,13 @@ fn another() -> Topology {
             name: "eth7".to_owned(),
             address: Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 77), 26),
             clients: vec![Ipv4Addr::new(203, 0, 113, 80)],
+            ..Uplink::default()
         }],
         bridges: vec![Bridge {
             name: "br-lab".to_owned(),
             address: Ipv4Net::new_assert(Ipv4Addr::new(10, 88, 0, 1), 24),
             containers: vec![Ipv4Addr::new(10, 88, 0, 20), Ipv4Addr::new(10, 88, 0, 21)],
+            ..Bridge::default()
         }],
         checksum_offload: true,
     }

@@ -1,6 +1,6 @@
 //! What may happen, for proptest; narrow on purpose, so that tuples collide.
 
-use netfwd_common::abi::{Endpoint, Side, V4};
+use netfwd_common::abi::{Endpoint, Filtering, Side};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -8,8 +8,8 @@ use proptest::{
 };
 
 use super::super::{
-    frame::{ETHERNET, Frame, Kind},
-    world::{CONTAINERS, HOSTS, PEERS, Plan},
+    frame::{Content, Frame, Ip, LINK, tcp},
+    world::{Place, Plan, ports},
 };
 
 /// Every port that a generated frame may have.
@@ -20,10 +20,12 @@ const FLAGS: [u8; 6] = [0x02, 0x12, 0x10, 0x11, 0x04, 0x03];
 /// What happens to both worlds.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// A frame comes from the containers or the host ([`Side::Inside`]) or from the wire.
+    /// A frame comes from the containers or the host ([`Side::Inside`]), from the bridge or from the wire.
     Frame(Side, Vec<u8>),
     /// An answer, with these TCP flags, to a translated frame: 0 is the latest.
     Answer { back: usize, flags: u8 },
+    /// An ICMP error about a translated frame.
+    Error { back: usize },
     /// A rule ends.
     EndRule(u32),
     /// A rule begins, in the place of the one with this number.
@@ -34,60 +36,79 @@ pub(super) enum Step {
 
 /// A world whose choices are either forced or free: one slot or plenty, one port or plenty.
 pub(super) fn plan() -> impl Strategy<Value = Plan> {
-    (select(&[1_u32, 64, 64, 64]), select(&[1024..=1024_u16, 1024..=u16::MAX]), any::<u32>())
-        .prop_map(|(max_flows, ports, seed)| Plan { max_flows, ports, seed, failing_reservations: <_>::default() })
+    let size = select(&[(1_u32, 1024_u16), (256, 1024), (256, u16::MAX), (256, u16::MAX)]);
+    let filtering = select(&[Filtering::AddressAndPort, Filtering::Address, Filtering::Endpoint]);
+    (size, any::<u32>(), filtering, select(&[0_u32, 0, 1, 2]), any::<bool>()).prop_map(
+        |((max_flows, last_port), seed, filtering, max_ports_per_source, picks_up)| Plan {
+            filtering,
+            max_ports_per_source,
+            picks_up,
+            ..Plan::new(max_flows, ports(1024..=last_port), seed)
+        },
+    )
 }
 
 /// Anything that may happen.
-pub(super) fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step<A: Ip + Place>() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => bytes(Side::Inside).prop_map(|frame| Step::Frame(Side::Inside, frame)),
-        5 => bytes(Side::Outside).prop_map(|frame| Step::Frame(Side::Outside, frame)),
+        6 => bytes::<A>(Side::Inside).prop_map(|frame| Step::Frame(Side::Inside, frame)),
+        5 => bytes::<A>(Side::Outside).prop_map(|frame| Step::Frame(Side::Outside, frame)),
+        3 => bytes::<A>(Side::Bridge).prop_map(|frame| Step::Frame(Side::Bridge, frame)),
         8 => (0..4_usize, select(&FLAGS)).prop_map(|(back, flags)| Step::Answer { back, flags }),
+        2 => (0..4_usize).prop_map(|back| Step::Error { back }),
         1 => (0..4_u32).prop_map(Step::EndRule),
         1 => (0..4_u32).prop_map(Step::StartRule),
         1 => (0..6_u32).prop_map(Step::Condemn),
     ]
 }
 
-/// A frame, now and then with wrong bytes behind its Ethernet header.
-fn bytes(side: Side) -> impl Strategy<Value = Vec<u8>> {
+/// A frame or one of its fragments, now and then with wrong bytes behind its Ethernet header.
+fn bytes<A: Ip + Place>(side: Side) -> impl Strategy<Value = Vec<u8>> {
     let wrong = prop_oneof![4 => Just(Vec::new()), 1 => vec((any::<Index>(), any::<u8>()), 1..3)];
-    (frame(side), wrong).prop_map(|(frame, wrong)| {
-        let mut bytes = frame.bytes();
+    let which = prop_oneof![5 => Just(None), 1 => (0..2_usize).prop_map(Some)];
+    (frame::<A>(side), wrong, which).prop_map(|(frame, wrong, which)| {
+        let fragments = frame.fragments(if matches!(frame.content, Content::Tcp(..)) { 24 } else { 16 });
+        let mut bytes = which.and_then(|it| fragments.get(it)).map_or_else(|| frame.bytes(), Clone::clone);
         for (at, byte) in wrong {
-            let at = ETHERNET + at.index(bytes.len() - ETHERNET);
+            let at = LINK + at.index(bytes.len() - LINK);
             bytes[at] = byte;
         }
         bytes
     })
 }
 
-fn frame(side: Side) -> impl Strategy<Value = Frame> {
-    let (sources, destinations) = match side {
-        Side::Inside => ((CONTAINERS, HOSTS, &PORTS[2..7]), (PEERS, CONTAINERS, &PORTS[..3])),
-        Side::Outside => ((PEERS, CONTAINERS, &PORTS[1..6]), (HOSTS, CONTAINERS, &PORTS[5..])),
+fn frame<A: Ip + Place>(side: Side) -> impl Strategy<Value = Frame<A>> {
+    let [hosts, containers, peers] = [A::HOSTS, A::CONTAINERS, A::PEERS].map(Vec::from);
+    let outside = [peers.clone(), peers.clone(), vec![A::EXCLUDED]].concat();
+    let (source, destination) = match side {
+        Side::Outside => ((peers, containers.clone(), &PORTS[1..6]), (hosts, containers, &PORTS[5..])),
+        Side::Bridge => ((containers, hosts.clone(), &PORTS[2..7]), (hosts, outside, &PORTS[5..])),
+        Side::Inside | Side::Binding | Side::Permission | Side::Account => {
+            ((containers.clone(), hosts, &PORTS[2..7]), (outside, containers, &PORTS[..3]))
+        }
     };
-    let parts = (endpoint(sources), endpoint(destinations), kind(), 0..3_u8, 0..3_u8, vec(any::<u8>(), 0..6));
-    parts.prop_map(|(source, destination, kind, ip_options, tcp_options, payload)| Frame {
+    let parts = (endpoint(source), endpoint(destination), content(), 0..3_usize, vec(any::<u8>(), 0..24));
+    parts.prop_map(|(source, destination, content, ip_options, payload)| Frame {
         ip_options,
-        tcp_options,
         payload,
-        ..Frame::new(kind, source, destination)
+        ..Frame::new(content, source, destination)
     })
 }
 
-fn endpoint((often, seldom, ports): ([V4; 2], [V4; 2], &'static [u16])) -> impl Strategy<Value = Endpoint<V4>> {
-    let address = prop_oneof![5 => select(often.to_vec()), 1 => select(seldom.to_vec())];
+fn endpoint<A: Ip>((often, seldom, ports): (Vec<A>, Vec<A>, &'static [u16])) -> impl Strategy<Value = Endpoint<A>> {
+    let address = prop_oneof![5 => select(often), 1 => select(seldom)];
     (address, select(ports)).prop_map(|(address, port)| Endpoint::new(address, port))
 }
 
-fn kind() -> impl Strategy<Value = Kind> {
+fn content() -> impl Strategy<Value = Content> {
     prop_oneof![
-        4 => select(&FLAGS).prop_map(Kind::Tcp),
-        3 => any::<bool>().prop_map(|has_checksum| Kind::Udp { has_checksum }),
-        2 => Just(Kind::EchoRequest),
-        1 => Just(Kind::EchoReply),
-        1 => Just(Kind::TimeExceeded),
+        4 => select(&FLAGS).prop_map(tcp),
+        1 => Just(Content::Tcp(0x02, 2)),
+        3 => select(&[Content::Udp, Content::BareUdp]),
+        2 => Just(Content::EchoRequest),
+        1 => Just(Content::EchoReply),
+        1 => Just(Content::TimeExceeded),
+        1 => select(&[Content::Sctp(1), Content::Sctp(2), Content::BareSctp]),
+        1 => Just(Content::Gre),
     ]
 }

@@ -8,11 +8,10 @@ use std::{
 
 use netfwd::clock;
 use netfwd_common::{
-    abi::{Connection, FlowEvent, Reason, Rule, Side, Tuple, V4},
+    abi::{Connection, FlowEvent, Reason, Rule, Side, Slot, Tuple},
     conntrack::State,
-    memory::MemoryTables,
-    parse::{self, Headers},
-    rewrite,
+    parse::{Headers, Kind},
+    quote,
     tables::Tables as _,
     verdict::Verdict,
 };
@@ -21,8 +20,8 @@ use proptest::prelude::*;
 use super::{
     super::{
         datapath::{Datapath, Outcome},
-        frame::{Frame, Kind},
-        world::{self, Plan},
+        frame::{Content, Frame, Ip, error_about, tcp},
+        world::{Place, Plan, World},
     },
     steps::{PORTS, Step},
 };
@@ -35,37 +34,37 @@ const GO_ON: Next = Ok(ControlFlow::Continue(()));
 
 /// What both say of a live connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Flow {
-    original: Tuple<V4>,
-    reply: Tuple<V4>,
+struct Flow<A> {
+    original: Tuple<A>,
+    reply: Tuple<A>,
     rule: Rule,
-    uplink: u32,
+    parent: Slot,
+    interface: u32,
     state: u64,
     packets: [u64; 2],
     bytes: [u64; 2],
 }
 
 /// Both worlds.
-pub(super) struct Twins<'d> {
-    plan: Plan,
-    tables: MemoryTables<V4>,
+pub(super) struct Twins<'d, A> {
+    world: World<A>,
     datapath: &'d mut Datapath,
-    now: u64,
     /// The kernel's choice for each port that was chosen by chance in memory.
     renamed: HashMap<Port, Port>,
     /// Translated frames: the side they came from, and what became of them in memory and in the kernel.
     translated: Vec<(Side, Vec<u8>, Vec<u8>)>,
-    /// Packets in memory by side (whether it is the inside) and reason.
-    reasons: HashMap<(bool, Reason), u64>,
+    /// Packets in memory by side and reason.
+    reasons: HashMap<(Side, Reason), u64>,
 }
 
-impl<'d> Twins<'d> {
+impl<'d, A: Ip + Place> Twins<'d, A> {
     /// Two worlds in which nothing has happened.
     pub(super) fn begin(plan: &Plan, datapath: &'d mut Datapath) -> Self {
-        let (tables, now) = (plan.tables(), clock::now().unwrap());
-        datapath.begin(plan, &tables);
+        let mut world = World::new(plan.clone());
+        world.now = clock::now().unwrap();
+        datapath.begin(plan, &world.tables);
         let (renamed, translated, reasons) = (HashMap::new(), Vec::new(), HashMap::new());
-        Self { plan: plan.clone(), tables, datapath, now, renamed, translated, reasons }
+        Self { world, datapath, renamed, translated, reasons }
     }
 
     /// How many frames were translated.
@@ -78,9 +77,10 @@ impl<'d> Twins<'d> {
         let next = match step {
             Step::Frame(side, frame) => self.meet(*side, frame, frame)?,
             Step::Answer { back, flags } => self.answer(*back, *flags)?,
-            Step::EndRule(rule) => self.change(|tables, _| world::end_rule(tables, *rule)),
-            Step::StartRule(rule) => self.change(|tables, plan| world::start_rule(tables, *rule, &plan.ports)),
-            Step::Condemn(slot) => self.condemn(*slot % self.plan.max_flows),
+            Step::Error { back } => self.report_error(*back)?,
+            Step::EndRule(rule) => self.change(|world| world.end_rule(*rule)),
+            Step::StartRule(rule) => self.change(|world| world.start_rule(*rule)),
+            Step::Condemn(slot) => self.condemn(*slot % self.world.plan.max_flows),
         };
         if next.is_continue() {
             self.compare()?;
@@ -88,17 +88,17 @@ impl<'d> Twins<'d> {
         Ok(next)
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut MemoryTables<V4>, &Plan)) -> ControlFlow<()> {
-        change(&mut self.tables, &self.plan);
-        self.datapath.follow(&self.plan, &self.tables);
+    fn change(&mut self, change: impl FnOnce(&mut World<A>)) -> ControlFlow<()> {
+        change(&mut self.world);
+        self.datapath.follow(&self.world.plan, &self.world.tables);
         ControlFlow::Continue(())
     }
 
     fn condemn(&mut self, slot: u32) -> ControlFlow<()> {
-        let record = self.tables.connection(slot).unwrap();
-        if State(record.state.load(Relaxed)).has(State::LIVE) {
+        let record = self.world.tables.connection(slot).unwrap();
+        if State(record.state.load(Relaxed)).has(State::LIVE) && Side::is_of_packets(record.original.side) {
             record.state.fetch_or(State::CONDEMNED, Relaxed);
-            let mut connection = self.datapath.connection(slot);
+            let mut connection = self.datapath.connection::<A>(slot);
             connection.state |= State::CONDEMNED;
             self.datapath.set_connection(slot, connection);
         }
@@ -109,20 +109,44 @@ impl<'d> Twins<'d> {
         let Some((side, in_memory, in_kernel)) = self.translated.iter().nth_back(back) else {
             return GO_ON;
         };
-        let side = if *side == Side::Inside { Side::Outside } else { Side::Inside };
-        let (in_memory, in_kernel) = (answer_to(in_memory, flags), answer_to(in_kernel, flags));
+        let answers = [in_memory, in_kernel].map(|frame| answer_to::<A>(frame, flags));
+        let ([Some(in_memory), Some(in_kernel)], side) = (answers, other(*side)) else {
+            return GO_ON;
+        };
         self.meet(side, &in_memory, &in_kernel)
+    }
+
+    fn report_error(&mut self, back: usize) -> Next {
+        let Some((side, in_memory, in_kernel)) = self.translated.iter().nth_back(back) else {
+            return GO_ON;
+        };
+        let Headers { source, destination, .. } = headers::<A>(in_memory);
+        let [in_memory, in_kernel] = [in_memory, in_kernel].map(|frame| error_about(frame, destination, source));
+        self.meet(other(*side), &in_memory, &in_kernel)
     }
 
     fn meet(&mut self, side: Side, in_memory: &[u8], in_kernel: &[u8]) -> Next {
         let mut memory = in_memory.to_vec();
-        let verdict = self.plan.meet(&self.tables, side, &mut memory, self.now);
+        let verdict = self.world.meet(side, &mut memory);
+        // What was let go is met by nobody: no program is attached.
+        drop(self.world.held.take_released());
         let Outcome { action, frame: kernel } = self.datapath.meet(side, in_kernel);
-        *self.reasons.entry((side == Side::Inside, verdict.reason())).or_default() += 1;
-        prop_assert_eq!(action, if matches!(verdict, Verdict::Drop(_)) { 2 } else { -1 }, "{:?}", verdict);
-        if verdict != Verdict::Translated {
-            prop_assert_eq!((in_memory, in_kernel), (&memory[..], &kernel[..]), "{:?}", verdict);
-            return GO_ON;
+        *self.reasons.entry((side, verdict.reason())).or_default() += 1;
+        let expected = match verdict {
+            Verdict::Drop(_) => 2,
+            Verdict::Redirected(_) | Verdict::Answered(..) => 7,
+            Verdict::Translated | Verdict::Pass(_) => -1,
+        };
+        prop_assert_eq!(action, expected, "{:?} on {:?} of {:02x?}", verdict, side, in_memory);
+        match verdict {
+            Verdict::Translated | Verdict::Redirected(_) => {}
+            Verdict::Pass(_) | Verdict::Drop(_) | Verdict::Answered(..) => {
+                // What could not be rewritten may be half rewritten, and is not sent.
+                if verdict != Verdict::Drop(Reason::RewriteFailed) && in_memory == in_kernel {
+                    prop_assert_eq!(&memory, &kernel, "{:?}", verdict);
+                }
+                return GO_ON;
+            }
         }
         if self.learn(&memory, &kernel).is_break() {
             return Ok(ControlFlow::Break(()));
@@ -134,7 +158,7 @@ impl<'d> Twins<'d> {
 
     /// Notes which port stands for which, unless one of them stands for something already.
     fn learn(&mut self, memory: &[u8], kernel: &[u8]) -> ControlFlow<()> {
-        let (memory, kernel) = (headers(memory).transport, headers(kernel).transport);
+        let (memory, kernel) = (headers::<A>(memory).transport, headers::<A>(kernel).transport);
         let ports = [(memory.source_port, kernel.source_port), (memory.destination_port, kernel.destination_port)];
         for (memory, kernel) in ports {
             if self.renamed.get(&memory).unwrap_or(&memory) == &kernel {
@@ -151,13 +175,19 @@ impl<'d> Twins<'d> {
 
     /// A frame that was translated in memory, with the kernel's choices.
     fn as_in_kernel(&self, memory: &[u8]) -> Vec<u8> {
-        let (mut frame, headers) = (memory.to_vec(), headers(memory));
-        let tuple = headers.tuple(Side::Outside).unwrap();
-        rewrite::apply(frame.as_mut_slice(), &headers, &self.renamed(&tuple)).unwrap();
+        let (mut frame, headers) = (memory.to_vec(), headers::<A>(memory));
+        if headers.transport.kind == Kind::IcmpError {
+            let mut inner = Headers::EMPTY;
+            quote::parse(memory, &headers, &mut inner).unwrap();
+            let tuple = self.renamed(&inner.tuple(Side::Outside).unwrap());
+            A::rewrite_quote(frame.as_mut_slice(), &headers, &inner, &tuple).unwrap();
+        } else if let Ok(tuple) = headers.tuple(Side::Outside) {
+            A::rewrite(frame.as_mut_slice(), &headers, &self.renamed(&tuple)).unwrap();
+        }
         frame
     }
 
-    fn renamed(&self, tuple: &Tuple<V4>) -> Tuple<V4> {
+    fn renamed(&self, tuple: &Tuple<A>) -> Tuple<A> {
         let mut tuple = *tuple;
         for endpoint in [&mut tuple.source, &mut tuple.destination] {
             endpoint.port = self.renamed.get(&endpoint.port).copied().unwrap_or(endpoint.port);
@@ -166,36 +196,42 @@ impl<'d> Twins<'d> {
     }
 
     fn compare(&self) -> Result<(), TestCaseError> {
-        let tuples = self.tables.tuples();
+        let tuples = self.world.tables.tuples();
         let index: HashMap<_, _> = tuples.iter().map(|(tuple, slot)| (self.renamed(tuple), *slot)).collect();
-        prop_assert_eq!(&index, &self.datapath.tuples());
+        prop_assert_eq!(&index, &self.datapath.tuples::<A>());
         let slots: HashSet<_> = index.values().map(|slot| slot.number).collect();
         for slot in slots {
-            prop_assert_eq!(self.flow_in_memory(slot), flow_in_kernel(&self.datapath.connection(slot)), "{}", slot);
+            prop_assert_eq!(
+                self.flow_in_memory(slot),
+                flow_in_kernel(&self.datapath.connection::<A>(slot)),
+                "{}",
+                slot
+            );
         }
         for event in FlowEvent::ALL {
-            prop_assert_eq!(self.tables.events(event), self.datapath.events(event), "{:?}", event);
+            prop_assert_eq!(self.world.tables.events(event), self.datapath.events(event), "{:?}", event);
         }
-        for rule in self.tables.generations.keys() {
-            prop_assert_eq!(self.tables.rule_counter(*rule), self.datapath.rule_counter(*rule), "{}", rule);
+        for rule in self.world.tables.generations.keys() {
+            prop_assert_eq!(self.world.tables.rule_counter(*rule), self.datapath.rule_counter(*rule), "{}", rule);
         }
         let mut counted = HashMap::new();
-        for side in [Side::Inside, Side::Outside] {
+        for side in [Side::Inside, Side::Outside, Side::Bridge] {
             let counters = self.datapath.counters(side).into_iter();
-            counted.extend(counters.map(|(reason, counter)| ((side == Side::Inside, reason), counter.packets)));
+            counted.extend(counters.map(|(reason, counter)| ((side, reason), counter.packets)));
         }
         prop_assert_eq!(&self.reasons, &counted);
         Ok(())
     }
 
-    fn flow_in_memory(&self, slot: u32) -> Flow {
-        let Connection { original, reply, rule, uplink, state, packets, bytes, .. } =
-            self.tables.connection(slot).unwrap();
+    fn flow_in_memory(&self, slot: u32) -> Flow<A> {
+        let Connection { original, reply, rule, parent, interface, state, packets, bytes, .. } =
+            self.world.tables.connection(slot).unwrap();
         Flow {
             original: self.renamed(original),
             reply: self.renamed(reply),
             rule: *rule,
-            uplink: *uplink,
+            parent: *parent,
+            interface: *interface,
             state: state.load(Relaxed),
             packets: packets.each_ref().map(|count| count.load(Relaxed)),
             bytes: bytes.each_ref().map(|count| count.load(Relaxed)),
@@ -203,24 +239,38 @@ impl<'d> Twins<'d> {
     }
 }
 
-fn flow_in_kernel(connection: &Connection<V4>) -> Flow {
-    let Connection { original, reply, rule, uplink, state, packets, bytes, .. } = *connection;
-    Flow { original, reply, rule, uplink, state, packets, bytes }
+fn flow_in_kernel<A: Place>(connection: &Connection<A>) -> Flow<A> {
+    let Connection { original, reply, rule, parent, interface, state, packets, bytes, .. } = *connection;
+    Flow { original, reply, rule, parent, interface, state, packets, bytes }
 }
 
-fn headers(frame: &[u8]) -> Headers<V4> {
-    parse::ipv4(frame, 14).unwrap()
+fn headers<A: Ip>(frame: &[u8]) -> Headers<A> {
+    let mut headers = Headers::EMPTY;
+    A::parse(frame, 14, &mut headers).unwrap();
+    headers
+}
+
+/// Where what answers a translated packet comes from.
+fn other(side: Side) -> Side {
+    match side {
+        Side::Inside => Side::Outside,
+        Side::Outside => Side::Inside,
+        Side::Bridge | Side::Binding | Side::Permission | Side::Account => side,
+    }
 }
 
 /// What the receiver of a translated frame sends back.
-fn answer_to(frame: &[u8], flags: u8) -> Vec<u8> {
-    let headers = headers(frame);
-    let Tuple { source, destination, .. } = headers.tuple(Side::Outside).unwrap();
-    let kind = match headers.transport.kind {
-        parse::Kind::Tcp => Kind::Tcp(flags),
-        parse::Kind::Udp => Kind::Udp { has_checksum: true },
-        parse::Kind::EchoRequest => Kind::EchoReply,
-        parse::Kind::EchoReply | parse::Kind::Untranslatable(_) => Kind::EchoRequest,
+fn answer_to<A: Ip>(frame: &[u8], flags: u8) -> Option<Vec<u8>> {
+    let headers = headers::<A>(frame);
+    let Tuple { source, destination, .. } = headers.tuple(Side::Outside).ok()?;
+    let content = match headers.transport.kind {
+        Kind::Tcp => tcp(flags),
+        Kind::Udp => Content::Udp,
+        Kind::Sctp => Content::Sctp(flags),
+        Kind::EchoRequest => Content::EchoReply,
+        Kind::EchoReply => Content::EchoRequest,
+        Kind::Other => Content::Gre,
+        Kind::IcmpError | Kind::LaterFragment | Kind::Untranslatable(_) => return None,
     };
-    Frame::new(kind, destination, source).bytes()
+    Some(Frame::new(content, destination, source).bytes())
 }

@@ -3,13 +3,10 @@
 use netfwd_common::abi::{Endpoint, Reason, Side, V4};
 
 use super::{
-    super::{
-        frame::{Frame, Kind},
-        world::{CONTAINERS, HOSTS, PEERS},
-    },
-    ACK, CLIENT, Case,
+    super::frame::{ACK, Content, Frame, SYN, SYN_ACK, UDP},
+    CLIENT, CONTAINERS, Case,
     Expected::{Becomes, Passes},
-    MAPPED, SYN, SYN_ACK, TARGET, UDP, UDP_WITHOUT_CHECKSUM, changed, check, frame,
+    HOSTS, MAPPED, PEERS, TARGET, UDP_WITHOUT_CHECKSUM, changed, check, frame,
 };
 
 /// Mapped to the target's next port, on any local address.
@@ -22,14 +19,14 @@ fn what_comes_to_a_mapped_port_goes_to_the_container() {
     let comes = |name, kind, to, target| {
         Case::first(name, Side::Outside, frame(kind, CLIENT, to), Becomes(frame(kind, CLIENT, target)))
     };
-    let options = |to| Frame { ip_options: 2, tcp_options: 5, ..frame(Kind::Tcp(SYN), CLIENT, to) };
+    let options = |to| Frame { ip_options: 2, ..frame(Content::Tcp(0x02, 5), CLIENT, to) };
     let privileged = Endpoint::new(PEERS[0], 53);
     check(&[
-        comes("TCP", Kind::Tcp(SYN), MAPPED, TARGET),
+        comes("TCP", SYN, MAPPED, TARGET),
         comes("UDP", UDP, MAPPED, TARGET),
         comes("UDP without a checksum", UDP_WITHOUT_CHECKSUM, MAPPED, TARGET),
         comes("any local address", UDP, MAPPED_ON_ALL, NEXT_TARGET),
-        comes("any local address, TCP", Kind::Tcp(SYN), MAPPED_ON_ALL, NEXT_TARGET),
+        comes("any local address, TCP", SYN, MAPPED_ON_ALL, NEXT_TARGET),
         Case::first("options", Side::Outside, options(MAPPED), Becomes(options(TARGET))),
         Case::first(
             "a client's low port",
@@ -52,7 +49,7 @@ fn answers_of_a_mapped_port_come_from_the_hosts_address() {
             Becomes(frame(answer, to, CLIENT)),
         )
     };
-    let tcp = (Kind::Tcp(SYN), Kind::Tcp(SYN_ACK));
+    let tcp = (SYN, SYN_ACK);
     check(&[
         answered("TCP", tcp, (MAPPED, TARGET)),
         answered("UDP", (UDP, UDP), (MAPPED, TARGET)),
@@ -60,10 +57,10 @@ fn answers_of_a_mapped_port_come_from_the_hosts_address() {
         answered("any local address", tcp, (MAPPED_ON_ALL, NEXT_TARGET)),
         Case::after(
             "the client goes on",
-            vec![(Side::Outside, frame(Kind::Tcp(SYN), CLIENT, MAPPED))],
+            vec![(Side::Outside, frame(SYN, CLIENT, MAPPED))],
             Side::Outside,
-            frame(Kind::Tcp(ACK), CLIENT, MAPPED),
-            Becomes(frame(Kind::Tcp(ACK), CLIENT, TARGET)),
+            frame(ACK, CLIENT, MAPPED),
+            Becomes(frame(ACK, CLIENT, TARGET)),
         ),
     ]);
 }
@@ -75,8 +72,8 @@ fn what_opens_nothing_at_a_mapped_port_is_the_hosts() {
     let elsewhere = |address| Endpoint { address, ..MAPPED_ON_ALL };
     let opened = vec![(Side::Outside, frame(UDP, CLIENT, MAPPED))];
     check(&[
-        passes("mid-stream TCP", Kind::Tcp(ACK), MAPPED, Reason::NotNewInbound),
-        passes("SYN-ACK", Kind::Tcp(SYN_ACK), MAPPED, Reason::NotNewInbound),
+        passes("mid-stream TCP", ACK, MAPPED, Reason::NotNewInbound),
+        passes("SYN-ACK", SYN_ACK, MAPPED, Reason::NotNewInbound),
         passes("another port", UDP, Endpoint::new(HOSTS[0], 8081), Reason::NotOurs),
         passes("another address", UDP, Endpoint { address: HOSTS[1], ..MAPPED }, Reason::NotOurs),
         passes("not the host's address", UDP, elsewhere(PEERS[0]), Reason::NotOurs),

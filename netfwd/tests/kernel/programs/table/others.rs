@@ -1,23 +1,27 @@
 //! What is not netfwd's to translate.
 
 use etherparse::PacketBuilder;
-use netfwd_common::abi::{Endpoint, Reason, Side};
+use netfwd_common::abi::{Endpoint, Reason, Side, V4};
 
 use super::{
-    super::{datapath::Datapath, frame::Kind, namespace, world::HOSTS},
-    ACK, CLIENT, CONTAINER, Case,
+    super::{
+        datapath::Datapath,
+        frame::{ACK, Content, SYN, UDP},
+        namespace,
+    },
+    CLIENT, CONTAINER, Case,
     Expected::Passes,
-    MAPPED, MASQUERADED, SERVER, SYN, TC_ACT_UNSPEC, UDP, changed, check, frame, plan,
+    HOSTS, MAPPED, MASQUERADED, SERVER, TC_ACT_UNSPEC, changed, check, frame, plan,
 };
 
 const LOOPBACK: u32 = 1;
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn other_families_and_broken_headers_pass_on_both_sides() {
+fn other_protocols_and_broken_headers_pass_on_both_sides() {
     let udp = frame(UDP, CONTAINER, SERVER);
     let frames = [
-        ("IPv6", ipv6(), Reason::OtherFamily),
+        ("IPv6 of nobody", ipv6(), Reason::NotOurs),
         ("ARP", arp(), Reason::OtherFamily),
         ("VLAN", changed(&udp, &[(12, 0x81), (13, 0x00)]), Reason::OtherFamily),
         ("a header of 16 bytes", changed(&udp, &[(14, 0x44)]), Reason::Malformed),
@@ -39,20 +43,21 @@ fn the_hosts_own_traffic_passes() {
     let leaves = |name, kind| Case::first(name, Side::Inside, frame(kind, host, SERVER), not_ours());
     let arrives = |name, kind| Case::first(name, Side::Outside, frame(kind, CLIENT, host), not_ours());
     let (to_mapped, from_host) = (frame(UDP, CLIENT, MAPPED), frame(UDP, host, SERVER));
+    let to_host = frame(UDP, CLIENT, host);
     check(&[
-        leaves("SYN", Kind::Tcp(SYN)),
-        leaves("mid-stream TCP", Kind::Tcp(ACK)),
+        leaves("SYN", SYN),
+        leaves("mid-stream TCP", ACK),
         leaves("UDP", UDP),
-        leaves("ICMP error", Kind::TimeExceeded),
+        leaves("ICMP error", Content::TimeExceeded),
         Case::first("a fragment leaves", Side::Inside, changed(&from_host, &[(20, 0x20)]), not_ours()),
         Case::first("GRE leaves", Side::Inside, changed(&from_host, &[(23, 47)]), not_ours()),
-        arrives("SYN arrives", Kind::Tcp(SYN)),
+        arrives("SYN arrives", SYN),
         arrives("UDP arrives", UDP),
-        arrives("echo request arrives", Kind::EchoRequest),
-        arrives("ICMP error arrives", Kind::TimeExceeded),
-        Case::first("a fragment arrives", Side::Outside, changed(&to_mapped, &[(20, 0x20)]), not_ours()),
+        arrives("echo request arrives", Content::EchoRequest),
+        arrives("ICMP error arrives", Content::TimeExceeded),
+        Case::first("a fragment arrives", Side::Outside, changed(&to_host, &[(20, 0x20)]), not_ours()),
         Case::first("GRE arrives", Side::Outside, changed(&to_mapped, &[(23, 47)]), not_ours()),
-        Case::first("echo reply arrives", Side::Outside, frame(Kind::EchoReply, SERVER, MASQUERADED), not_ours()),
+        Case::first("echo reply arrives", Side::Outside, frame(Content::EchoReply, SERVER, MASQUERADED), not_ours()),
     ]);
 }
 
@@ -61,7 +66,7 @@ fn the_hosts_own_traffic_passes() {
 fn another_interface_is_left_alone() {
     namespace::enter(|| {
         let (mut datapath, plan) = (Datapath::load(), plan());
-        datapath.begin(&plan, &plan.tables());
+        datapath.begin(&plan, &plan.tables::<V4>());
         for (side, frame) in
             [(Side::Inside, frame(UDP, CONTAINER, SERVER).bytes()), (Side::Outside, frame(UDP, CLIENT, MAPPED).bytes())]
         {
@@ -69,7 +74,7 @@ fn another_interface_is_left_alone() {
             assert_eq!((outcome.action, outcome.frame), (TC_ACT_UNSPEC, frame));
             assert_eq!(datapath.counters(side), []);
         }
-        assert!(datapath.tuples().is_empty());
+        assert!(datapath.tuples::<V4>().is_empty());
     });
 }
 

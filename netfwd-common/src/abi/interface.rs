@@ -1,0 +1,87 @@
+use super::{PortChoice, Rule};
+
+/// Uplinks and bridges at most: counters are laid out for this many.
+pub const MAX_INTERFACES: u32 = 64;
+
+/// What the hooks know of the interface they are attached to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Which counters are its own, below [`MAX_INTERFACES`].
+    pub slot: u32,
+    /// Bytes before the IP header: 14 for Ethernet, 0 for an interface without link-layer addresses.
+    pub link_header: u32,
+    /// On an uplink the rule of the host's own flows that had to be moved to another port; on a bridge that of
+    /// hairpin flows.
+    pub rule: Rule,
+    /// The ports to choose from for these.
+    pub ports: PortChoice,
+    /// Outside ports that one inside address may have at once (RFC 6888 REQ-4); 0 for any number.
+    pub max_ports_per_source: u32,
+    /// The largest TCP segment that may be announced over IPv4 and IPv6 (network order); 0 leaves it alone.
+    pub max_segment: [[u8; 2]; 2],
+    /// [`Filtering::number`].
+    pub filtering: u8,
+    /// [`Role::number`].
+    pub role: u8,
+    /// [`Interface::PICK_UP`] or nothing.
+    pub flags: u8,
+    /// 0.
+    pub pad: u8,
+}
+
+impl Interface {
+    /// A TCP segment in the middle of an unknown connection opens it, as `nf_conntrack_tcp_loose` does.
+    pub const PICK_UP: u8 = 1;
+
+    /// How it filters.
+    #[must_use]
+    pub const fn filtering(&self) -> Filtering {
+        match self.filtering {
+            1 => Filtering::Address,
+            2 => Filtering::Endpoint,
+            _ => Filtering::AddressAndPort,
+        }
+    }
+}
+
+/// What an interface is to netfwd.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It leads outside.
+    Uplink = 0,
+    /// It has containers.
+    Bridge = 1,
+}
+
+impl Role {
+    /// Its byte in an [`Interface`].
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "the discriminant")]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Who may send to an outside endpoint that an inside endpoint has by its own doing (RFC 4787 section 5).
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Filtering {
+    /// Whom it has sent to: that address and port.
+    #[default]
+    AddressAndPort = 0,
+    /// Any port of an address that it has sent to.
+    Address = 1,
+    /// Everybody.
+    Endpoint = 2,
+}
+
+impl Filtering {
+    /// Its byte in an [`Interface`].
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "the discriminant")]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}

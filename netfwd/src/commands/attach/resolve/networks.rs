@@ -1,0 +1,147 @@
+//! What is masqueraded, as which address, and what is not.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use anyhow::{Result, bail};
+use ipnet::IpNet;
+use netfwd_common::abi::{V4, V6};
+
+use super::super::Args;
+use crate::{
+    cli::Misuse,
+    datapath::uplinks::Networks,
+    family::Family,
+    host::interfaces::{Interface, Interfaces},
+};
+
+/// Both families' networks, and what is not masqueraded of what might be.
+pub(super) fn resolve(
+    args: &Args,
+    uplink: &Interface,
+    interfaces: &Interfaces,
+) -> Result<(Networks<V4>, Networks<V6>, Vec<String>)> {
+    let (chosen_v4, chosen_v6) = (chosen::<V4>(args, uplink, interfaces)?, chosen::<V6>(args, uplink, interfaces)?);
+    let (subnets_v4, subnets_v6) = (subnets::<V4>(args, uplink, interfaces)?, subnets::<V6>(args, uplink, interfaces)?);
+    if subnets_v4.is_empty() && subnets_v6.is_empty() {
+        bail!("{}", why_no_subnets(args));
+    }
+    let mut notes = Vec::new();
+    let v4 = match chosen_v4.or(uplink.primary_address()) {
+        _ if subnets_v4.is_empty() => Networks::default(),
+        Some(address) => networks(subnets_v4, address)?,
+        None => bail!("{}", why_no_ipv4(uplink, interfaces)),
+    };
+    let v6 = match chosen_v6.or(uplink.primary_address()) {
+        _ if subnets_v6.is_empty() => Networks::default(),
+        Some(address) => networks(subnets_v6, address)?,
+        None if args.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_))) => bail!("{}", why_no_ipv6(uplink)),
+        None => {
+            notes.extend(
+                subnets_v6.iter().map(|subnet| format!("does not masquerade {subnet}: {}", why_no_ipv6(uplink))),
+            );
+            Networks::default()
+        }
+    };
+    Ok((
+        Networks { exclusions: excluded::<V4>(args), ..v4 },
+        Networks { exclusions: excluded::<V6>(args), ..v6 },
+        notes,
+    ))
+}
+
+/// The address that the user chose.
+fn chosen<A: Family>(args: &Args, uplink: &Interface, interfaces: &Interfaces) -> Result<Option<A>> {
+    let of_family: BTreeSet<_> = args.addresses.iter().filter_map(|address| A::from_ip(*address)).collect();
+    let mut of_family = of_family.into_iter();
+    let Some(address) = of_family.next() else { return Ok(None) };
+    if let Some(second) = of_family.next() {
+        let text = format!("{} and {} are two {} addresses: give one", address.ip(), second.ip(), A::NAME);
+        return Err(Misuse(text).into());
+    }
+    if interfaces.with_address(address.ip()).is_none() {
+        bail!("{} is no address of this host; {}", address.ip(), own::<A>(uplink));
+    }
+    Ok(Some(address))
+}
+
+fn own<A: Family>(uplink: &Interface) -> String {
+    let addresses = uplink.addresses.iter().filter_map(|address| A::from_ip(address.net.addr()));
+    let addresses: Vec<_> = addresses.map(|address| address.ip().to_string()).collect();
+    if addresses.is_empty() {
+        format!("{} has no {} address", uplink.name, A::NAME)
+    } else {
+        format!("{} has {}", uplink.name, addresses.join(", "))
+    }
+}
+
+/// The subnets that are meant, of one family.
+fn subnets<A: Family>(args: &Args, uplink: &Interface, interfaces: &Interfaces) -> Result<BTreeSet<A::Net>> {
+    let mut subnets: BTreeSet<_> = args.subnets.iter().filter_map(|subnet| A::from_net(*subnet)).collect();
+    for name in &args.bridges {
+        let bridge = interfaces.bridge(name)?;
+        if bridge.networks::<V4>().is_empty() && bridge.networks::<V6>().is_empty() {
+            bail!("the bridge {name} has no address, so no subnet: give it with --subnet CIDR");
+        }
+        subnets.extend(bridge.networks::<A>());
+    }
+    if args.subnets.is_empty() && args.bridges.is_empty() {
+        let bridges = interfaces.bridges().filter(|bridge| bridge.index != uplink.index);
+        subnets.extend(bridges.flat_map(Interface::networks::<A>));
+    }
+    Ok(subnets)
+}
+
+fn networks<A: Family>(subnets: BTreeSet<A::Net>, address: A) -> Result<Networks<A>> {
+    if let Some(subnet) = subnets.iter().find(|subnet| A::contains(**subnet, address)) {
+        bail!(
+            "{subnet} contains {}, the address to masquerade with: the host's own traffic would be masqueraded; give \
+             the containers' subnet",
+            address.ip()
+        );
+    }
+    let subnets = subnets.into_iter().map(|subnet| (subnet, address)).collect();
+    Ok(Networks { subnets, exclusions: Vec::new() })
+}
+
+fn excluded<A: Family>(args: &Args) -> Vec<A::Net> {
+    let excluded: BTreeSet<_> = args.no_masquerade.iter().filter_map(|net| A::from_net(*net)).collect();
+    excluded.into_iter().collect()
+}
+
+fn why_no_subnets(args: &Args) -> &'static str {
+    if args.bridges.is_empty() {
+        "there is no bridge with an address: start Docker first, or give the subnet with --subnet CIDR"
+    } else {
+        "the bridges have no subnets: give them with --subnet CIDR"
+    }
+}
+
+fn why_no_ipv4(uplink: &Interface, interfaces: &Interfaces) -> String {
+    let name = &uplink.name;
+    match uplink.master.and_then(|index| interfaces.with_index(index)) {
+        Some(master) => {
+            format!("{name} has no IPv4 address: it is a member of {0}, so attach to {0}", master.name)
+        }
+        None => format!("{name} has no IPv4 address: add one with `ip address add ADDRESS/LENGTH dev {name}`"),
+    }
+}
+
+fn why_no_ipv6(uplink: &Interface) -> String {
+    let name = &uplink.name;
+    let is_global = |address: IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
+    let passing = uplink.addresses.iter().map(|address| address.net.addr()).find(|address| is_global(*address));
+    match (uplink.ipv6, passing) {
+        (None, _) => format!("{name} has no IPv6: the kernel has none, or the interface's MTU is below 1280"),
+        (Some(switches), _) if switches.is_disabled => {
+            let switch = format!("net.ipv6.conf.{}.disable_ipv6", name.replace('.', "/"));
+            format!("IPv6 is disabled on {name} ({switch} is 1): run `sysctl -w {switch}=0`, and give it an address")
+        }
+        (Some(_), Some(address)) => format!(
+            "{name}'s IPv6 address {address} is tentative, deprecated or temporary: attach again when it has another \
+             one, or give one with --address"
+        ),
+        (Some(_), None) => {
+            format!("{name} has no global IPv6 address: add one with `ip address add ADDRESS/LENGTH dev {name}`")
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Why mappings cannot be added or removed.
+
+use thiserror::Error;
+
+use crate::{
+    host::sockets::Holder,
+    mapping::{HostPorts, Mapping, Selector, Transport},
+};
+
+/// Why mappings cannot be added or removed. Nothing has been changed then.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Conflict {
+    /// Another mapping has the host port.
+    #[error("{} is mapped to {}, not to {}; unmap it first, or give --replace", .present.host, .present.target(), .wanted.target())]
+    Taken {
+        /// What was asked for.
+        wanted: Mapping,
+        /// What is in force.
+        present: Mapping,
+    },
+    /// Of two mappings one is of any address, the other of one, and they have a port in common.
+    #[error(
+        "{} and {} have a port in common; unmap one or give another port, or give --force: then {} goes before {}",
+        .wanted.host, .present.host, one_of(.wanted, .present), any_of(.wanted, .present)
+    )]
+    Beside {
+        /// What was asked for.
+        wanted: Mapping,
+        /// What is in force, or was asked for too.
+        present: Mapping,
+    },
+    /// Two of the mappings that were asked for exclude each other.
+    #[error("{first} and {second} have the same host port; leave one out")]
+    Both {
+        /// One.
+        first: Mapping,
+        /// The other.
+        second: Mapping,
+    },
+    /// A socket of the host has the port.
+    #[error("port {port}/{protocol} is in use by {}{}; {}", user(.holder.as_ref()), further(*.more), way_out(.holder.as_ref()))]
+    Used {
+        /// The port.
+        port: u16,
+        /// Its protocol.
+        protocol: Transport,
+        /// Who has the socket, as far as it is known.
+        holder: Option<Holder>,
+        /// How many more ports are in use.
+        more: usize,
+    },
+    /// The target is the host itself.
+    #[error("{} of {mapping} is an address of this host: give the container's own address", .mapping.container)]
+    Own {
+        /// What was asked for.
+        mapping: Mapping,
+    },
+    /// There is no such mapping.
+    #[error("there is no mapping of {selector}{}; `netfwd list` shows all", also(.similar))]
+    Missing {
+        /// What was asked for.
+        selector: Selector,
+        /// What has one of its ports.
+        similar: Vec<HostPorts>,
+    },
+}
+
+fn one_of<'m>(first: &'m Mapping, second: &'m Mapping) -> &'m HostPorts {
+    if first.host.is_any() { &second.host } else { &first.host }
+}
+
+fn any_of<'m>(first: &'m Mapping, second: &'m Mapping) -> &'m HostPorts {
+    if first.host.is_any() { &first.host } else { &second.host }
+}
+
+fn user(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "a process that cannot be seen from here".to_owned(), ToString::to_string)
+}
+
+fn further(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => ", and 1 more port of the mapping is in use".to_owned(),
+        more => format!(", and {more} more ports of the mapping are in use"),
+    }
+}
+
+fn way_out(holder: Option<&Holder>) -> &'static str {
+    if holder.is_some_and(Holder::is_docker) {
+        "Docker has published it: run the container without it, or give --force to take its remote clients over"
+    } else {
+        "stop it, or give --force to take its remote clients over"
+    }
+}
+
+fn also(similar: &[HostPorts]) -> String {
+    let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
+    if names.is_empty() { String::new() } else { format!(", but of {}", names.join(" and ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(name: &str, more: usize) -> String {
+        let holder = (!name.is_empty()).then(|| Holder { name: name.to_owned(), pid: 123 });
+        Conflict::Used { port: 8080, protocol: Transport::Tcp, holder, more }.to_string()
+    }
+
+    #[test]
+    fn a_port_in_use_names_the_process_and_what_to_do() {
+        let hint = "stop it, or give --force to take its remote clients over";
+        assert_eq!(used("nginx", 0), format!("port 8080/tcp is in use by nginx (pid 123); {hint}"));
+        let more = "port 8080/tcp is in use by nginx (pid 123), and 2 more ports of the mapping are in use; ";
+        assert!(used("nginx", 2).starts_with(more));
+        assert!(used("", 0).starts_with("port 8080/tcp is in use by a process that cannot be seen from here; "));
+    }
+
+    #[test]
+    fn docker_is_told_apart_from_others() {
+        let message = "port 8080/tcp is in use by docker-proxy (pid 123); Docker has published it: run the container \
+                       without it, or give --force to take its remote clients over";
+        assert_eq!(used("docker-proxy", 0), message);
+    }
+}

@@ -1,0 +1,161 @@
+//! The maps of one address family.
+
+use anyhow::{Context as _, Result};
+use aya::maps::{Array, LpmTrie, MapData, lpm_trie::Key};
+use netfwd_common::abi::{Mapping, MappingKey, Masquerade, Rule, SubnetKey, V4, V6};
+
+use super::{Maps, cannot_open, cannot_read, cannot_write, first, removed, typed};
+use crate::{datapath::pin::PinDir, family::Family};
+
+/// The maps of one address family.
+pub struct FamilyMaps<A: Family> {
+    subnets: LpmTrie<MapData, SubnetKey<A>, Masquerade<A>>,
+    exclusions: LpmTrie<MapData, SubnetKey<A>, Rule>,
+    high_water: Array<MapData, u64>,
+    /// The mappings, by prefix.
+    pub mappings: LpmTrie<MapData, MappingKey<A>, Mapping<A>>,
+    /// The connections, to be read through a memory mapping of its file descriptor.
+    pub connections: MapData,
+}
+
+/// A masqueraded subnet of an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet<A: Family> {
+    /// The uplink's interface index.
+    pub uplink: u32,
+    /// The subnet.
+    pub network: A::Net,
+    /// How it is masqueraded.
+    pub masquerade: Masquerade<A>,
+}
+
+/// Destinations that an uplink's subnets reach without being masqueraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exclusion<A: Family> {
+    /// The uplink's interface index.
+    pub uplink: u32,
+    /// The destinations.
+    pub network: A::Net,
+    /// The uplink's rule.
+    pub rule: Rule,
+}
+
+/// A family that has maps.
+pub trait Select: Family {
+    /// Its maps.
+    fn of(maps: &Maps) -> &FamilyMaps<Self>;
+
+    /// Its maps, to be changed.
+    fn of_mut(maps: &mut Maps) -> &mut FamilyMaps<Self>;
+}
+
+impl Select for V4 {
+    fn of(maps: &Maps) -> &FamilyMaps<Self> {
+        &maps.v4
+    }
+
+    fn of_mut(maps: &mut Maps) -> &mut FamilyMaps<Self> {
+        &mut maps.v4
+    }
+}
+
+impl Select for V6 {
+    fn of(maps: &Maps) -> &FamilyMaps<Self> {
+        &maps.v6
+    }
+
+    fn of_mut(maps: &mut Maps) -> &mut FamilyMaps<Self> {
+        &mut maps.v6
+    }
+}
+
+impl<A: Family> FamilyMaps<A> {
+    pub(super) fn open(pin_dir: &PinDir) -> Result<Self> {
+        let connections = pin_dir.map(A::MAPS.connections);
+        Ok(Self {
+            subnets: typed(pin_dir, A::MAPS.subnets)?,
+            exclusions: typed(pin_dir, A::MAPS.exclusions)?,
+            high_water: typed(pin_dir, A::MAPS.high_water)?,
+            mappings: typed(pin_dir, A::MAPS.mappings)?,
+            connections: MapData::from_pin(&connections).with_context(|| cannot_open(connections.display()))?,
+        })
+    }
+
+    /// The masqueraded subnets of all uplinks, also those whose rule is not in force.
+    pub fn subnets(&self) -> Result<Vec<Subnet<A>>> {
+        let mut subnets = Vec::new();
+        for entry in &self.subnets {
+            let (key, masquerade) = entry.with_context(|| cannot_read(A::MAPS.subnets))?;
+            let (uplink, network) = decode(&key)?;
+            subnets.push(Subnet { uplink, network, masquerade });
+        }
+        subnets.sort_by_key(|subnet| (subnet.uplink, subnet.network));
+        Ok(subnets)
+    }
+
+    /// Adds or replaces a subnet.
+    pub fn set_subnet(&mut self, subnet: &Subnet<A>) -> Result<()> {
+        let key = encode::<A>(subnet.uplink, subnet.network);
+        self.subnets.insert(&key, subnet.masquerade, 0).with_context(|| cannot_write(A::MAPS.subnets))
+    }
+
+    /// Removes a subnet.
+    pub fn remove_subnet(&mut self, uplink: u32, network: A::Net) -> Result<()> {
+        removed(self.subnets.remove(&encode::<A>(uplink, network))).with_context(|| cannot_write(A::MAPS.subnets))
+    }
+
+    /// The exclusions of all uplinks, also those whose rule is not in force.
+    pub fn exclusions(&self) -> Result<Vec<Exclusion<A>>> {
+        let mut exclusions = Vec::new();
+        for entry in &self.exclusions {
+            let (key, rule) = entry.with_context(|| cannot_read(A::MAPS.exclusions))?;
+            let (uplink, network) = decode(&key)?;
+            exclusions.push(Exclusion { uplink, network, rule });
+        }
+        exclusions.sort_by_key(|exclusion| (exclusion.uplink, exclusion.network));
+        Ok(exclusions)
+    }
+
+    /// Adds or replaces an exclusion.
+    pub fn set_exclusion(&mut self, exclusion: &Exclusion<A>) -> Result<()> {
+        let key = encode::<A>(exclusion.uplink, exclusion.network);
+        self.exclusions.insert(&key, exclusion.rule, 0).with_context(|| cannot_write(A::MAPS.exclusions))
+    }
+
+    /// Removes an exclusion.
+    pub fn remove_exclusion(&mut self, uplink: u32, network: A::Net) -> Result<()> {
+        let key = encode::<A>(uplink, network);
+        removed(self.exclusions.remove(&key)).with_context(|| cannot_write(A::MAPS.exclusions))
+    }
+
+    /// Connection slots below it have been used at least once; attempts at a full table raise it beyond their number.
+    pub(super) fn high_water(&self) -> Result<u64> {
+        first(&self.high_water)
+    }
+}
+
+fn encode<A: Family>(uplink: u32, network: A::Net) -> Key<SubnetKey<A>> {
+    let (address, length) = A::parts(network);
+    Key::new(SubnetKey::<A>::UPLINK_BITS + u32::from(length), SubnetKey::new(uplink, address))
+}
+
+fn decode<A: Family>(key: &Key<SubnetKey<A>>) -> Result<(u32, A::Net)> {
+    let SubnetKey { uplink, address } = key.data();
+    let length = key.prefix_len().saturating_sub(SubnetKey::<A>::UPLINK_BITS) as u8;
+    let network = address.net(length).context("a subnet's length is impossible")?;
+    Ok((u32::from_ne_bytes(uplink), network))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_is_read_as_it_was_written() {
+        let network = V4::net([172, 17, 0, 0], 16).unwrap();
+        let key = encode::<V4>(7, network);
+        assert_eq!((key.prefix_len(), decode(&key).unwrap()), (48, (7, network)));
+        let network = V6::net([0xfd; 16], 64).unwrap();
+        assert_eq!(decode(&encode::<V6>(8, network)).unwrap(), (8, network));
+    }
+}

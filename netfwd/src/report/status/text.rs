@@ -1,0 +1,222 @@
+//! The status as text.
+
+use super::{Bridge, Masqueraded, Options, SECOND, Status, Uplink};
+use crate::{
+    datapath::{attach::Attachment, hook::Direction, host_access::State, ports::Range},
+    host::forwarding::Switch,
+    render::{self, Column, Listing},
+};
+
+impl Listing for Status {
+    fn text(&self) -> String {
+        let heads = [
+            format!("kernel      {}", self.kernel),
+            format!("pinned in   {}", self.pin_dir.display()),
+            format!("attached    {} ago", render::duration(self.attached_for_seconds * SECOND)),
+            format!("forwarding  {}", self.forwarding()),
+            format!("host access {}", host_access_text(self.host_access)),
+        ];
+        let tables =
+            [heads.join("\n"), self.uplinks_text(), self.options_text(), self.programs_text(), self.maps_text()];
+        [tables.join("\n\n"), self.hints()].concat()
+    }
+}
+
+const fn host_access_text(state: State) -> &'static str {
+    match state {
+        State::On => "on",
+        State::Off => "off: this host's own processes do not reach mapped ports; attach without `--no-host-access`",
+        State::Partial => "not complete: attach again",
+    }
+}
+
+impl Status {
+    fn forwarding(&self) -> String {
+        let word = |name: &str, is_on, switch: &Switch| {
+            let off = format!("{name} off: turn it on with `sysctl -w {}=1`", switch.name());
+            if is_on { format!("{name} on") } else { off }
+        };
+        let ipv4 = word("IPv4", self.ip_forward, &Switch::ipv4());
+        let ipv6 = self.ipv6_forward.filter(|is_on| *is_on || self.masquerades_ipv6());
+        let ipv6 = ipv6.map(|is_on| word("IPv6", is_on, &Switch::ipv6()));
+        [Some(ipv4), ipv6].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    fn masquerades_ipv6(&self) -> bool {
+        self.uplinks.iter().flat_map(|uplink| &uplink.subnets).any(|subnet| subnet.address.is_ipv6())
+    }
+
+    fn uplinks_text(&self) -> String {
+        let columns = ["UPLINK", "HOOK", "SUBNET", "BRIDGE", "ADDRESS", "PORTS"].map(Column::Text);
+        let rows = self.uplinks.iter().flat_map(|uplink| {
+            let (name, hook) = (uplink.interface.text(), hook_text(&uplink.attachments, &Direction::ALL));
+            let row = move |rest: [String; 4]| {
+                let [subnet, bridge, address, ports] = rest;
+                [name.clone(), hook.clone(), subnet, bridge, address, ports]
+            };
+            let none = uplink.subnets.is_empty().then(|| ["-"; 4].map(str::to_owned));
+            uplink.subnets.iter().map(Masqueraded::cells).chain(none).map(row)
+        });
+        render::table(columns, rows)
+    }
+
+    /// A line for each interface: how its hooks translate.
+    fn options_text(&self) -> String {
+        let columns = ["INTERFACE", "ROLE", "HOOK", "FILTERING", "PORTS PER SOURCE", "TCP SEGMENTS", "OTHER"];
+        let uplinks = self.uplinks.iter().map(Uplink::cells);
+        let bridges = self.bridges.iter().map(Bridge::cells);
+        render::table(columns.map(Column::Text), uplinks.chain(bridges))
+    }
+
+    fn programs_text(&self) -> String {
+        let columns = [
+            Column::Text("PROGRAM"),
+            Column::Number("ID"),
+            Column::Text("TAG"),
+            Column::Number("VERIFIED INSTRUCTIONS"),
+        ];
+        let rows = self.programs.iter().map(|program| {
+            let verified = program.verified_instructions.map_or_else(|| "-".to_owned(), |count| count.to_string());
+            [program.name.to_owned(), program.id.to_string(), program.tag.clone(), verified]
+        });
+        render::table(columns, rows)
+    }
+
+    fn maps_text(&self) -> String {
+        let columns =
+            [Column::Text("MAP"), Column::Number("ENTRIES"), Column::Number("MAXIMUM"), Column::Number("MEMORY")];
+        let rows = self.maps.iter().map(|map| {
+            let entries = map.entries.map_or_else(|| "-".to_owned(), |count| count.to_string());
+            [map.name.to_owned(), entries, map.max_entries.to_string(), map.memory_bytes.to_string()]
+        });
+        let all = ["all".to_owned(), String::new(), String::new(), self.memory_bytes.to_string()];
+        render::table(columns, rows.chain([all]))
+    }
+
+    /// What to do about addresses that are gone.
+    fn hints(&self) -> String {
+        let gone = self.uplinks.iter().filter(|uplink| uplink.subnets.iter().any(|subnet| !subnet.address_present));
+        let hint = |uplink: &Uplink| {
+            let name = uplink.interface.text();
+            format!(
+                "\n\nan address of {name} is gone: attach {name} again, with the same options, to take the present one"
+            )
+        };
+        gone.map(hint).collect()
+    }
+}
+
+/// How an interface's programs are attached, or which are missing.
+fn hook_text(attachments: &[Attachment], directions: &[Direction]) -> String {
+    let is_missing = |direction: &&Direction| !attachments.iter().any(|found| found.direction == **direction);
+    let missing: Vec<_> = directions.iter().filter(is_missing).map(|direction| direction.as_str()).collect();
+    match attachments.first() {
+        Some(attachment) if missing.is_empty() => attachment.hook.as_str().to_owned(),
+        _ => format!("no {}", missing.join(", no ")),
+    }
+}
+
+impl Uplink {
+    fn cells(&self) -> [String; 7] {
+        let hook = hook_text(&self.attachments, &Direction::ALL);
+        let exclusions = self.exclusions.iter().map(|network| format!("not to {network}"));
+        self.options.cells(self.interface.text(), "uplink", hook, exclusions.collect())
+    }
+}
+
+impl Bridge {
+    fn cells(&self) -> [String; 7] {
+        let hook = hook_text(&self.attachments, &[Direction::Ingress]);
+        self.options.cells(self.interface.text(), "bridge", hook, Vec::new())
+    }
+}
+
+impl Options {
+    fn cells(&self, name: String, role: &str, hook: String, mut other: Vec<String>) -> [String; 7] {
+        other.extend(self.parity.then(|| "parity".to_owned()));
+        other.extend(self.pick_up.then(|| "pick-up".to_owned()));
+        let other = if other.is_empty() { "-".to_owned() } else { other.join(", ") };
+        let limit = self.max_ports_per_source.map_or_else(|| "any".to_owned(), |count| count.to_string());
+        let segments = match (self.max_segment.ipv4, self.max_segment.ipv6) {
+            (Some(ipv4), Some(ipv6)) => format!("{ipv4}, IPv6 {ipv6}"),
+            _ => "any".to_owned(),
+        };
+        [name, role.to_owned(), hook, self.filtering.to_owned(), limit, segments, other]
+    }
+}
+
+impl Masqueraded {
+    fn cells(&self) -> [String; 4] {
+        let ports: Vec<_> = self.ports.iter().map(|Range { first, last }| format!("{first}-{last}")).collect();
+        let gone = if self.address_present { "" } else { " (gone)" };
+        [
+            self.subnet.to_string(),
+            self.bridge.clone().unwrap_or_else(|| "-".to_owned()),
+            format!("{}{gone}", self.address),
+            ports.join(","),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{datapath::hook::Hook, report::Interface};
+
+    fn attachments(directions: &[Direction]) -> Vec<Attachment> {
+        let attachment = |direction: &Direction| Attachment { direction: *direction, hook: Hook::Tcx, program_id: 7 };
+        directions.iter().map(attachment).collect()
+    }
+
+    #[test]
+    fn a_missing_program_is_told() {
+        let text = |directions: &[Direction]| hook_text(&attachments(directions), &Direction::ALL);
+        assert_eq!(text(&Direction::ALL), "TCX");
+        assert_eq!(text(&[Direction::Ingress]), "no egress");
+        assert_eq!(text(&[]), "no ingress, no egress");
+        assert_eq!(hook_text(&attachments(&[Direction::Ingress]), &[Direction::Ingress]), "TCX");
+    }
+
+    #[test]
+    fn an_address_that_is_gone_is_told_with_what_to_do() {
+        let subnet = Masqueraded {
+            subnet: "172.17.0.0/16".parse().unwrap(),
+            bridge: Some("docker0".to_owned()),
+            address: [192, 0, 2, 1].into(),
+            address_present: false,
+            port_first: 1024,
+            port_last: 65535,
+            ports: vec![Range { first: 1024, last: 65535 }],
+        };
+        assert_eq!(subnet.cells(), ["172.17.0.0/16", "docker0", "192.0.2.1 (gone)", "1024-65535"]);
+        let options = Options {
+            ports: Vec::new(),
+            parity: true,
+            filtering: "endpoint",
+            max_ports_per_source: Some(9),
+            max_segment: super::super::Segments { ipv4: Some(1460), ipv6: Some(1440) },
+            pick_up: true,
+        };
+        let interface = Interface { name: Some("eth0".to_owned()), index: 2 };
+        let exclusions = vec!["10.0.0.0/8".parse().unwrap()];
+        let uplink = Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options };
+        let cells = uplink.cells();
+        assert_eq!(cells[3..], ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up"]);
+        let status = Status {
+            kernel: "6.12.0".to_owned(),
+            pin_dir: "/sys/fs/bpf/netfwd".into(),
+            attached_for_seconds: 5,
+            ip_forward: true,
+            ipv6_forward: Some(false),
+            host_access: State::On,
+            programs: Vec::new(),
+            uplinks: vec![uplink],
+            bridges: Vec::new(),
+            maps: Vec::new(),
+            memory_bytes: 0,
+        };
+        let text = status.text();
+        assert!(text.contains("forwarding  IPv4 on\n"), "{text}");
+        assert!(text.contains("an address of eth0 is gone: attach eth0 again, with the same options"), "{text}");
+    }
+}
