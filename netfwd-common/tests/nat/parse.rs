@@ -11,24 +11,7 @@ use proptest::{collection::vec, prelude::*};
 
 const TCP: Content = Content::Tcp(0x12, 0);
 
-/// Runs a generic test for both families.
-macro_rules! both {
-    ($($name:ident),* $(,)?) => {$(
-        mod $name {
-            #[test]
-            fn ipv4() {
-                super::generic::$name::<netfwd_common::abi::V4>();
-            }
-
-            #[test]
-            fn ipv6() {
-                super::generic::$name::<netfwd_common::abi::V6>();
-            }
-        }
-    )*};
-}
-
-both! {
+for_both_families! {
     ports_and_flags_are_read,
     other_protocols_have_their_addresses_alone,
     an_echo_identifier_is_the_requesters_port,
