@@ -15,6 +15,14 @@ const SETUP: &str = "run `cargo xtask setup`, which installs it";
 /// A compiler that brings its library's sources without rustup: Debian's rustc-web and rust-web-src.
 const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
 
+const FLAGS: [&str; 4] = [
+    "-Cdebuginfo=2",
+    "-Clink-arg=--btf",
+    // Else memset and memcmp are calls of loops over single bytes, which the verifier follows one by one.
+    "-Clink-arg=--disable-expand-memcpy-in-order",
+    "-Ctarget-cpu=v3",
+];
+
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -59,7 +67,7 @@ fn build(root: &Path, out: &Path, rustc: &Path) -> Result<()> {
         .env("RUSTC", rustc)
         // -Z on a stable toolchain, for this one crate: no nightly is needed.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"].join("\u{1f}"))
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     let output = cargo.output().with_context(|| format!("cannot run {cargo:?}"))?;

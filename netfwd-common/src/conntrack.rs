@@ -21,7 +21,7 @@ pub use state::{Phase, State, lifetime};
 use crate::{
     abi::{Address, Direction, FlowEvent, LiveConnection, Side, Slot, Timeouts, Tuple},
     parse::Transport,
-    tables::Tables,
+    tables::{Atomics, Tables},
 };
 
 /// A live connection, and where a packet stands in it.
@@ -41,6 +41,14 @@ impl<'t, A: Address> Flow<'t, A> {
             Direction::Original => &self.connection.reply,
             Direction::Reply => &self.connection.original,
         }
+    }
+
+    /// Whether the record is this connection's, and was at all times before this one: a slot that is given to another
+    /// record leaves its incarnation first.
+    #[must_use]
+    pub fn is_live<T: Atomics>(&self) -> bool {
+        let state = State(T::load(&self.connection.state));
+        state.incarnation() == self.slot.incarnation && state.has(State::LIVE)
     }
 
     /// Records that a packet of `bytes` was seen.
@@ -93,22 +101,20 @@ pub fn find<'t, A: Address, T: Tables<A>>(
     Some(Flow { connection, slot, direction })
 }
 
-/// The live connection in a slot, in a direction, if it is still the one that was meant.
+/// The connection in a slot, in a direction. Whether it is still the one that was meant is to be asked after it is read:
+/// [`Flow::is_live`].
 pub fn at<A: Address, T: Tables<A>>(tables: &T, slot: Slot, direction: Direction) -> Option<Flow<'_, A>> {
     let connection = tables.connection(slot.number)?;
-    let state = State(T::load(&connection.state));
-    let is_meant = state.incarnation() == slot.incarnation && state.has(State::LIVE);
-    is_meant.then_some(Flow { connection, slot, direction })
+    Some(Flow { connection, slot, direction })
 }
 
 /// Whether a connection is still the one that was meant, and has not ended.
 pub fn lives<A: Address, T: Tables<A>>(tables: &T, slot: Slot, now: u64) -> bool {
-    let Some(connection) = tables.connection(slot.number) else {
+    let Some(flow) = at(tables, slot, Direction::Original) else {
         return false;
     };
-    let state = State(T::load(&connection.state));
-    let is_meant = state.incarnation() == slot.incarnation && state.has(State::LIVE);
-    is_meant && ending(tables, connection, state, now).is_none()
+    let state = State(T::load(&flow.connection.state));
+    flow.is_live::<T>() && ending(tables, flow.connection, state, now).is_none()
 }
 
 /// Whether a record is one that connections share: see [`shared`].

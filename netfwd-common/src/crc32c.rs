@@ -6,8 +6,15 @@
 /// The polynomial (RFC 9260 appendix A), with the coefficient of x^0 in the highest bit.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// x^(8 * n * 64^d) for each value n of each digit d of a length: few multiplications for the verifier to follow.
-const POWERS: [[u32; 64]; 3] = powers();
+/// A polynomial times each of degree below 4, whose coefficient of x^0 is in the highest of four bits.
+type Multiples = [u32; 16];
+
+/// The multiples of x^(8 * n * 64^d) for each value n of each digit d of a length: with them, and four bits at a time,
+/// a multiplication has few steps for the verifier to follow.
+const POWERS: [[Multiples; 64]; 3] = powers();
+
+/// What the four bits come to that a multiplication by x^4 shifts out.
+const REDUCED: Multiples = multiples(POLYNOMIAL);
 
 /// The checksum of a packet in which 4 bytes became others, from the one that it had, as they are on the wire.
 /// `bytes_after` is how many bytes follow these 4, below 256 KiB.
@@ -26,21 +33,38 @@ pub fn updated(checksum: [u8; 4], old: [u8; 4], new: [u8; 4], bytes_after: u32) 
     let mut length = bytes_after.wrapping_add(4);
     for powers in &POWERS {
         let [digit, ..] = length.to_le_bytes();
-        let power = powers.get(usize::from(digit & 63)).copied().unwrap_or(0);
-        difference = product(difference, power);
+        if let Some(multiples) = powers.get(usize::from(digit & 63)) {
+            difference = product(difference, multiples);
+        }
         length >>= 6;
     }
     (u32::from_le_bytes(checksum) ^ difference).to_le_bytes()
 }
 
-const fn powers() -> [[u32; 64]; 3] {
-    let mut powers = [[0; 64]; 3];
-    let (mut digits, mut step): (&mut [[u32; 64]], u32) = (&mut powers, 0x0080_0000);
+/// A polynomial times the one that has these multiples.
+fn product(factor: u32, multiples: &Multiples) -> u32 {
+    let (mut product, mut left) = (0, factor);
+    for _ in 0..8 {
+        product = product >> 4 ^ multiple(&REDUCED, product) ^ multiple(multiples, left);
+        left >>= 4;
+    }
+    product
+}
+
+/// The multiple by the lowest four bits.
+fn multiple(multiples: &Multiples, factor: u32) -> u32 {
+    let [byte, ..] = factor.to_le_bytes();
+    multiples.get(usize::from(byte & 15)).copied().unwrap_or(0)
+}
+
+const fn powers() -> [[Multiples; 64]; 3] {
+    let mut powers = [[[0; 16]; 64]; 3];
+    let (mut digits, mut step): (&mut [[Multiples; 64]], u32) = (&mut powers, 0x0080_0000);
     while let [digit, others @ ..] = digits {
-        let (mut values, mut power): (&mut [u32], u32) = (digit, 1 << 31);
+        let (mut values, mut power): (&mut [Multiples], u32) = (digit, 1 << 31);
         while let [value, others @ ..] = values {
-            *value = power;
-            power = product(power, step);
+            *value = multiples(power);
+            power = product_of(power, step);
             values = others;
         }
         step = power;
@@ -49,15 +73,24 @@ const fn powers() -> [[u32; 64]; 3] {
     powers
 }
 
-/// Modulo the polynomial, without branches.
-const fn product(mut a: u32, mut b: u32) -> u32 {
+const fn multiples(polynomial: u32) -> Multiples {
+    let mut multiples = [0; 16];
+    let (mut values, mut factor): (&mut [u32], u32) = (&mut multiples, 0);
+    while let [value, others @ ..] = values {
+        *value = product_of(factor << 28, polynomial);
+        factor = factor.wrapping_add(1);
+        values = others;
+    }
+    multiples
+}
+
+/// Bit by bit.
+const fn product_of(mut a: u32, mut b: u32) -> u32 {
     let mut product = 0;
-    let mut bits = 32_u32;
-    while let Some(rest) = bits.checked_sub(1) {
+    while a != 0 {
         product ^= 0_u32.wrapping_sub(a >> 31) & b;
         b = b >> 1 ^ (0_u32.wrapping_sub(b & 1) & POLYNOMIAL);
         a <<= 1;
-        bits = rest;
     }
     product
 }

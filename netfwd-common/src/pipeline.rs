@@ -201,8 +201,11 @@ where
     let Some(flow) = conntrack::at(tables, scratch.connection, scratch.direction) else {
         return Verdict::Drop(Reason::Contended);
     };
-    flow.touch(tables, scratch.headers.transport, hook.bytes_of(packet), hook.now);
     scratch.translation = flow.other().inverted(hook.side);
+    if !flow.is_live::<T>() {
+        return Verdict::Drop(Reason::Contended);
+    }
+    flow.touch(tables, scratch.headers.transport, hook.bytes_of(packet), hook.now);
     let is_rewritten = A::rewrite(packet, &scratch.headers, &scratch.translation).is_some();
     if is_rewritten && clamp_segments(packet, tables, hook, scratch).is_some() {
         Verdict::Translated
@@ -234,14 +237,13 @@ fn leave<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut 
     scratch.target = scratch.tuple.destination;
     scratch.target_side = Side::Outside;
     scratch.opener = hook.ifindex;
-    match masquerade::lookup(tables, hook.ifindex, &scratch.headers.source) {
-        Some(masquerade) => {
-            scratch.masquerade = *masquerade;
-            may_leave(tables, hook, scratch)?;
-            scratch.step = masquerade::first_step(scratch.tuple.protocol());
-        }
-        None if takes_a_tuple_of_ours(tables, hook, scratch) => masquerade::write_for_host(hook, scratch),
-        None => return Err(Reason::NotOurs),
+    if masquerade::note(tables, hook.ifindex, scratch) {
+        may_leave(tables, hook, scratch)?;
+        scratch.step = masquerade::first_step(scratch.tuple.protocol());
+    } else if takes_a_tuple_of_ours(tables, hook, scratch) {
+        masquerade::write_for_host(hook, scratch);
+    } else {
+        return Err(Reason::NotOurs);
     }
     masquerade::open(tables, hook, scratch)
 }

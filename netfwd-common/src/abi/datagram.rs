@@ -1,7 +1,8 @@
 use super::{Direction, Protocol, Side, Slot};
 
 /// Which datagram a fragment is of (RFC 791 section 3.2, RFC 8200 section 4.5), as seen on a side.
-#[repr(C)]
+// Aligned, because the BPF target copies unaligned bytes one at a time.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DatagramKey<A> {
     /// The sender.
@@ -38,7 +39,7 @@ pub struct Datagram {
     pub fate: u32,
     /// How many fragments were held back.
     pub held: u32,
-    /// Their tickets.
+    /// Their tickets; as many as were held back.
     pub tickets: [u32; MAX_HELD],
 }
 
@@ -71,6 +72,11 @@ impl Datagram {
     #[must_use]
     pub const fn unknown() -> Self {
         Self { seen: 0, connection: Slot::NONE, fate: 0, held: 0, tickets: [0; MAX_HELD] }
+    }
+
+    /// Begins anew: nothing is held back, and what the tickets were does not matter.
+    pub(crate) const fn begin(&mut self, seen: u64, connection: Slot, fate: Fate) {
+        (self.seen, self.connection, self.fate, self.held) = (seen, connection, fate.number(), 0);
     }
 
     /// What becomes of its fragments.

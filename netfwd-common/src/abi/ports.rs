@@ -1,34 +1,50 @@
-/// Ports `first..=last` (network order). A range of port 0 is none.
+/// Ports one after the other; none is all zero. Told by their number and not by the last one, no question about them
+/// needs a branch, of which the verifier would follow both ways.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortRange {
-    /// The first port.
-    pub first: [u8; 2],
-    /// The last one.
-    pub last: [u8; 2],
+    /// The first port (network order).
+    first: [u8; 2],
+    /// How many there are (network order).
+    count: [u8; 2],
 }
 
 impl PortRange {
-    /// The ports `first..=last` (host order).
+    /// No ports.
+    pub(crate) const NONE: Self = Self { first: [0; 2], count: [0; 2] };
+
+    /// The ports `first..=last` (host order), without port 0, which is none.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Self {
-        Self { first: first.to_be_bytes(), last: last.to_be_bytes() }
+        let first = if first == 0 { 1 } else { first };
+        if last < first {
+            return Self::NONE;
+        }
+        let count = last.wrapping_sub(first).wrapping_add(1);
+        Self { first: first.to_be_bytes(), count: count.to_be_bytes() }
+    }
+
+    /// The first and the last port (host order), if there are any.
+    #[must_use]
+    pub const fn bounds(self) -> Option<(u16, u16)> {
+        let (first, count) = (u16::from_be_bytes(self.first), u16::from_be_bytes(self.count));
+        match count.checked_sub(1) {
+            Some(more) => Some((first, first.wrapping_add(more))),
+            None => None,
+        }
     }
 
     /// How many ports there are.
     #[must_use]
     pub const fn span(self) -> u32 {
-        let (first, last) = (u16::from_be_bytes(self.first), u16::from_be_bytes(self.last));
-        let [high, low] = last.wrapping_sub(first).to_be_bytes();
-        if first == 0 || last < first { 0 } else { u32::from_be_bytes([0, 0, high, low]).saturating_add(1) }
+        let [high, low] = self.count;
+        u32::from_be_bytes([0, 0, high, low])
     }
 
     /// Whether a port (network order) is among them.
     #[must_use]
     pub const fn contains(self, port: [u8; 2]) -> bool {
-        let [first, last, port] =
-            [u16::from_be_bytes(self.first), u16::from_be_bytes(self.last), u16::from_be_bytes(port)];
-        first != 0 && first <= port && port <= last
+        u16::from_be_bytes(port).wrapping_sub(u16::from_be_bytes(self.first)) < u16::from_be_bytes(self.count)
     }
 }
 
@@ -50,7 +66,7 @@ impl PortChoice {
     pub const KEEP_PARITY: u8 = 2;
 
     /// No ports.
-    pub(crate) const NONE: Self = Self::new([PortRange { first: [0; 2], last: [0; 2] }; 4], 0);
+    pub(crate) const NONE: Self = Self::new([PortRange::NONE; 4], 0);
 
     /// One of these ranges.
     #[must_use]
@@ -63,20 +79,19 @@ impl PortChoice {
         let [first, others @ ..] = &mut self.ranges;
         *first = range;
         for other in others {
-            *other = PortRange { first: [0; 2], last: [0; 2] };
+            *other = PortRange::NONE;
         }
         (self.flags, self.pad) = (flags, [0; 3]);
     }
 
     /// One range.
     pub(crate) const fn of(range: PortRange, flags: u8) -> Self {
-        let none = PortRange { first: [0; 2], last: [0; 2] };
-        Self::new([range, none, none, none], flags)
+        Self::new([range, PortRange::NONE, PortRange::NONE, PortRange::NONE], flags)
     }
 
     /// How many ports there are.
     pub(crate) fn span(&self) -> u32 {
-        self.ranges.iter().fold(0, |sum, range| sum.saturating_add(range.span()))
+        self.ranges.iter().fold(0, |sum, range| sum.wrapping_add(range.span()))
     }
 
     /// Whether a port (network order) is among them.

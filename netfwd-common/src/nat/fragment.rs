@@ -43,10 +43,10 @@ where
 fn recall<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> bool {
     let timeout = tables.settings().map_or(0, |settings| settings.timeouts.fragment);
     let known = tables.datagram(&scratch.datagram_key);
-    scratch.datagram = match known {
-        Some(datagram) if hook.now.saturating_sub(datagram.seen) < timeout => *datagram,
-        _ => Datagram { seen: hook.now, ..Datagram::unknown() },
-    };
+    match known {
+        Some(datagram) if hook.now.saturating_sub(datagram.seen) < timeout => scratch.datagram = *datagram,
+        _ => scratch.datagram.begin(hook.now, Slot::NONE, Fate::Unknown),
+    }
     known.is_some()
 }
 
@@ -103,12 +103,13 @@ where
     };
     scratch.write_datagram_key(hook.side);
     recall(tables, hook, scratch);
-    let Datagram { held, tickets, .. } = scratch.datagram;
+    let Scratch { datagram, .. } = scratch;
+    let held = datagram.held;
     let connection = if fate == Fate::Passed { Slot::NONE } else { scratch.connection };
-    scratch.datagram = Datagram { seen: hook.now, connection, fate: fate.number(), held: 0, tickets };
-    tables.set_datagram(&scratch.datagram_key, &scratch.datagram, true);
+    datagram.begin(hook.now, connection, fate);
+    tables.set_datagram(&scratch.datagram_key, datagram, true);
     let has_gone_on = fate == Fate::Passed && hook.side != Side::Inside;
-    if held == 0 || has_gone_on || packet.release_held(&tickets, held, hook.side == Side::Inside).is_some() {
+    if held == 0 || has_gone_on || packet.release_held(&datagram.tickets, held, hook.side == Side::Inside).is_some() {
         verdict
     } else {
         Verdict::Drop(Reason::RewriteFailed)

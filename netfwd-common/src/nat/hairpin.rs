@@ -36,13 +36,14 @@ pub(crate) fn find<A: Parse, T: Tables<A>>(
     else {
         return Err(Reason::NotOurs);
     };
-    if record.reply.destination != scratch.tuple.destination || tables.has_host_socket(&scratch.tuple) {
+    // Another CPU may have given its slot to another record meanwhile.
+    let is_binding = record.original.is_on(Side::Binding) && record.reply.destination == scratch.tuple.destination;
+    if !is_binding || tables.has_host_socket(&scratch.tuple) {
         return Err(Reason::NotOurs);
     }
     scratch.target = record.original.source;
     // Both ends are behind bindings: each sees the other's outside endpoint (REQ-9a).
-    if let Some(masquerade) = masquerade::lookup(tables, record.interface, &scratch.tuple.source.address) {
-        scratch.masquerade = *masquerade;
+    if masquerade::note(tables, record.interface, scratch) {
         (scratch.step, scratch.opener) = (Step::Binding, record.interface);
         return Ok(());
     }

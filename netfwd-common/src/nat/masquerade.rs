@@ -40,6 +40,16 @@ pub fn lookup<'t, A: Address, T: Tables<A>>(tables: &'t T, ifindex: u32, source:
     tables.is_in_force(masquerade.rule).then_some(masquerade)
 }
 
+/// Notes down the masquerade in force for the packet's sender; false if there is none.
+#[inline(never)]
+pub(crate) fn note<A: Address, T: Tables<A>>(tables: &T, ifindex: u32, scratch: &mut Scratch<A>) -> bool {
+    match lookup(tables, ifindex, &scratch.headers.source) {
+        Some(masquerade) => scratch.masquerade = *masquerade,
+        None => return false,
+    }
+    true
+}
+
 /// The first step for a protocol: what has no ports has no binding.
 #[must_use]
 pub const fn first_step(protocol: Protocol) -> Step {

@@ -163,8 +163,11 @@ fn packet(tables: &SharedTables, plan: &Plan, (side, source, destination): (Side
     let before = frame.clone();
     let verdict = meet(tables, plan, side, &mut frame, now);
     let changes = matches!(verdict, Verdict::Translated | Verdict::Redirected(_) | Verdict::Answered(..));
-    assert!(changes || frame == before);
-    assert!(may_leak || side != Side::Inside || !matches!(verdict, Verdict::Pass(_)), "an inside source leaks");
+    assert!(changes || frame == before, "{verdict:?} changes {source:?} to {destination:?}");
+    assert!(
+        may_leak || side != Side::Inside || !matches!(verdict, Verdict::Pass(_)),
+        "an inside source leaks: {verdict:?}"
+    );
 }
 
 fn condemn(tables: &SharedTables, slot: u32) {

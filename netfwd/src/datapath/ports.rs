@@ -34,8 +34,7 @@ pub fn choice(ranges: &[Range], keeps_parity: bool) -> PortChoice {
 /// The ranges of a choice.
 #[must_use]
 pub fn ranges(choice: &PortChoice) -> Vec<Range> {
-    let used = choice.ranges.iter().filter(|range| range.span() != 0);
-    used.map(|range| Range { first: u16::from_be_bytes(range.first), last: u16::from_be_bytes(range.last) }).collect()
+    choice.ranges.iter().filter_map(|range| range.bounds()).map(|(first, last)| Range { first, last }).collect()
 }
 
 /// Whether an even port gets an even one and an odd port an odd one.
