@@ -46,7 +46,7 @@ impl Guest<'_> {
     fn command(&self) -> Command {
         let acceleration = if self.kvm { "kvm" } else { "tcg,thread=multi" };
         let mut qemu = Command::new(PROGRAM);
-        qemu.args(["-M", "q35", "-accel", acceleration, "-cpu", "max"])
+        qemu.args(["-M", "q35", "-accel", acceleration, "-cpu", self.processor()])
             .args(["-smp", &self.processors.to_string(), "-m", &self.memory_mib.to_string()])
             .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"])
             .args(["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04")])
@@ -58,6 +58,11 @@ impl Guest<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         qemu
+    }
+
+    fn processor(&self) -> &'static str {
+        // An emulated "rep movsb" copies byte by byte; without ERMS, the kernel copies and clears memory by words.
+        if self.kvm { "max" } else { "max,-erms" }
     }
 
     fn follow(&self, lines: &Receiver<String>, on_line: &mut dyn FnMut(&str)) -> Result<Followed> {
