@@ -4,6 +4,7 @@
 //! byte-swapped in place. Times are nanoseconds of `CLOCK_MONOTONIC`.
 
 mod address;
+mod choice;
 mod connection;
 mod counter;
 mod datagram;
@@ -18,6 +19,7 @@ mod socket;
 mod tuple;
 
 pub use address::{Address, V4, V6};
+pub use choice::Choice;
 pub use connection::{Connection, Direction, LiveConnection, Slot};
 pub use counter::{Counter, FlowEvent, RuleCounter};
 pub use datagram::{Datagram, DatagramKey, Fate, MAX_HELD};
@@ -58,6 +60,7 @@ macro_rules! plain_old_data {
 }
 
 plain_old_data! {
+    Choice: 24,
     Counter: 16,
     Datagram: 56,
     Interface: 48,

@@ -12,9 +12,9 @@ use aya_ebpf::{
 };
 use netfwd_common::{
     abi::{
-        COUNTERS_PER_HOOK, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface,
-        LiveConnection, MAX_INTERFACES, Mapping, MappingKey, Masquerade, Protocol, Rule, RuleCounter, Settings, Side,
-        Slot, SubnetKey, Tuple, V4, V6,
+        COUNTERS_PER_HOOK, Choice, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent,
+        Interface, LiveConnection, MAX_INTERFACES, Mapping, MappingKey, Masquerade, Protocol, Rule, RuleCounter,
+        Settings, Side, Slot, SubnetKey, Tuple, V4, V6,
     },
     scratch::Scratch,
     tables::{self, ReserveError},
@@ -30,6 +30,8 @@ const MAX_RULES: usize = 16_384;
 const MAX_PREFIXES: usize = 65_536;
 /// Connections at most, unless user space chooses otherwise when it loads the maps.
 const MAX_FLOWS: usize = 262_144;
+/// Options of attach that are kept, at most.
+const MAX_CHOICES: usize = 4096;
 /// Datagrams whose fragments are known or held back, at most.
 const MAX_DATAGRAMS: usize = 8192;
 /// The sides on which packets are met, each with a sheet of its own.
@@ -47,6 +49,9 @@ static RULE_COUNTERS: PerCpuArray<RuleCounter, MAX_RULES> = PerCpuArray::new();
 static COUNTERS: PerCpuArray<Counter, { (MAX_INTERFACES * 2 * COUNTERS_PER_HOOK) as usize }> = PerCpuArray::new();
 #[btf_map]
 static FLOW_EVENTS: PerCpuArray<u64, { FlowEvent::ALL.len() }> = PerCpuArray::new();
+// For user space alone: it is here to be made and pinned with the others.
+#[btf_map]
+static CHOICES: HashMap<Choice, u8, MAX_CHOICES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// The maps of an address family. Their statics have its name, since that is the maps' name in the object.
 macro_rules! family {

@@ -108,7 +108,7 @@ fn is_broken_pipe(error: &Error) -> bool {
 }
 
 /// The error with its causes. Some causes repeat their own cause in their text, which is then left out.
-fn one_line(error: &Error) -> String {
+pub(crate) fn one_line(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -5,6 +5,7 @@ pub mod detach;
 pub mod flows;
 pub mod list;
 pub mod map;
+pub mod run;
 pub mod stats;
 pub mod status;
 pub mod timeouts;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Stats(stats::Args),
     Status(status::Args),
     Timeouts(timeouts::Args),
+    Run(run::Args),
 }
 
 impl Command {
@@ -50,6 +52,7 @@ impl Command {
             Self::Stats(args) => stats::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Timeouts(args) => timeouts::run(args, context),
+            Self::Run(args) => run::run(args, context),
         }
     }
 
@@ -64,6 +67,7 @@ impl Command {
             Self::Stats(_) => "show the counters".to_owned(),
             Self::Status(_) => "show the status".to_owned(),
             Self::Timeouts(args) => args.intent().to_owned(),
+            Self::Run(_) => "follow the host's addresses".to_owned(),
         }
     }
 }

@@ -36,6 +36,12 @@ impl Context {
         self.say(&text)
     }
 
+    /// Prints on standard error what could not be done.
+    pub fn complain(&self, text: &str) {
+        // Without a standard error there is nobody to tell.
+        writeln!(io::stderr().lock(), "netfwd: {text}").ok();
+    }
+
     /// Prints a warning on standard error.
     pub fn warn(&self, text: &str) {
         // Without a standard error there is nobody to warn.

@@ -1,5 +1,6 @@
 //! The kernel part, as user space sees it: pinned maps, programs and their hooks.
 
+pub mod addresses;
 pub mod attach;
 pub mod connections;
 pub mod hook;

@@ -2,6 +2,7 @@
 
 pub mod capabilities;
 pub mod cgroup;
+pub mod events;
 pub mod forwarding;
 pub mod interfaces;
 pub mod kernel;

@@ -3,6 +3,7 @@
 //! [`commands`] holds one file per verb; [`datapath`] loads and attaches the kernel part and gives typed views of its
 //! pinned maps; [`host`] asks the host about its interfaces and abilities.
 
+pub mod agent;
 pub mod cli;
 pub mod clock;
 pub mod commands;

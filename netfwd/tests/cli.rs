@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 9] = ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts"];
+const VERBS: [&str; 10] = ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts", "run"];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
 

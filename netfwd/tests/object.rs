@@ -7,8 +7,9 @@ mod tests {
     use aya_obj::{Object, ProgramSection, generated::bpf_map_type};
     use netfwd::datapath::load;
     use netfwd_common::abi::{
-        Address, COUNTERS_PER_HOOK, Connection, Counter, Endpoint, FlowEvent, Interface, MAX_INTERFACES, Mapping,
-        MappingKey, Masquerade, Rule, RuleCounter, Settings, Slot, SocketPeer, SubnetKey, Tuple, V4, V6, names,
+        Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, MAX_INTERFACES,
+        Mapping, MappingKey, Masquerade, Rule, RuleCounter, Settings, Slot, SocketPeer, SubnetKey, Tuple, V4, V6,
+        names,
     };
 
     static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
@@ -37,7 +38,7 @@ mod tests {
     const PERCPU_ARRAY: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
     const QUEUE: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_QUEUE;
 
-    fn common_maps() -> [Row; 9] {
+    fn common_maps() -> [Row; 10] {
         let events = u32::try_from(FlowEvent::ALL.len()).unwrap();
         let counters = MAX_INTERFACES * 2 * COUNTERS_PER_HOOK;
         [
@@ -47,6 +48,7 @@ mod tests {
             (names::RULE_COUNTERS, PERCPU_ARRAY, WORD, size_of::<RuleCounter>(), RULES, 0),
             (names::COUNTERS, PERCPU_ARRAY, WORD, size_of::<Counter>(), counters, 0),
             (names::FLOW_EVENTS, PERCPU_ARRAY, WORD, size_of::<u64>(), events, 0),
+            (names::CHOICES, HASH, size_of::<Choice>(), 1, 4096, NO_PREALLOC),
             (names::HOST_ADDRESSES, HASH, size_of::<V6>(), 1, 16_384, NO_PREALLOC),
             (names::HOST_PEERS, LRU_HASH, size_of::<SocketPeer>(), size_of::<Endpoint<V6>>(), 65_536, 0),
             (names::REAPER, ARRAY, WORD, REAPER, 1, 0),

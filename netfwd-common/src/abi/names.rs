@@ -36,6 +36,8 @@ pub const SETTINGS: &str = "SETTINGS";
 pub const REAPER: &str = "REAPER";
 /// The host's own addresses, IPv4 ones mapped (`::ffff:0:0/96`); the values mean nothing.
 pub const HOST_ADDRESSES: &str = "HOST_ADDRESSES";
+/// `Choice`: the options of attach that are kept for choosing anew; the values mean nothing.
+pub const CHOICES: &str = "CHOICES";
 /// `SocketPeer → Endpoint` that the socket has asked for; the least recently used gives way.
 pub const HOST_PEERS: &str = "HOST_PEERS";
 
@@ -81,7 +83,7 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
 };
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 23] = [
+pub const MAPS: [&str; 24] = [
     SETTINGS,
     INTERFACES,
     GENERATIONS,
@@ -102,6 +104,7 @@ pub const MAPS: [&str; 23] = [
     RULE_COUNTERS,
     COUNTERS,
     FLOW_EVENTS,
+    CHOICES,
     HOST_ADDRESSES,
     HOST_PEERS,
     REAPER,

@@ -1,6 +1,6 @@
 //! `netfwd attach`.
 
-mod outcome;
+pub(super) mod outcome;
 mod parse;
 mod resolve;
 
@@ -17,7 +17,7 @@ use crate::{
         hook::Hook,
         host_access::Outcome,
         ports::Range,
-        uplinks::{self, Host},
+        uplinks::{self, Choices, Host},
     },
 };
 
@@ -144,6 +144,16 @@ impl HookChoice {
             Self::Auto => None,
             Self::Tcx => Some(Hook::Tcx),
             Self::Tc => Some(Hook::Tc),
+        }
+    }
+}
+
+impl Args {
+    fn choices(&self) -> Choices {
+        Choices {
+            addresses: self.addresses.iter().copied().collect(),
+            subnets: self.subnets.iter().copied().collect(),
+            bridges: self.bridges.iter().cloned().collect(),
         }
     }
 }

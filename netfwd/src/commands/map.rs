@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::{
     context::Context,
     datapath::{
-        host_access,
+        addresses,
         mappings::{self, Change, Host, Options},
         maps::Maps,
     },
@@ -62,7 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let host = Host::look(&interfaces)?;
     let options = Options { replace: args.replace, force: args.force };
     let changes = mappings::add(&mut maps, &host, &args.mappings, options)?;
-    host_access::refresh(&mut maps, &interfaces)?;
+    addresses::refresh(&mut maps, &interfaces)?;
     render::show(context, &Mapped::from(changes.as_slice()))?;
     let mappings: Vec<_> = changes.iter().map(Change::mapping).collect();
     warn_of_strangers(&maps, &host, &mappings, context)

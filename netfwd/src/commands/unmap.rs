@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     context::Context,
-    datapath::{host_access, mappings, maps::Maps},
+    datapath::{addresses, mappings, maps::Maps},
     host::netlink::Netlink,
     mapping::Selector,
     render,
@@ -34,6 +34,6 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let _lock = context.pin_dir.lock()?;
     let mut maps = Maps::open(&context.pin_dir)?;
     let removed = if args.all { mappings::remove_all(&mut maps)? } else { mappings::remove(&mut maps, &args.hosts)? };
-    host_access::refresh(&mut maps, &Netlink::connect()?.interfaces()?)?;
+    addresses::refresh(&mut maps, &Netlink::connect()?.interfaces()?)?;
     render::show(context, &Unmapped::from(removed))
 }

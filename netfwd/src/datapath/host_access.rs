@@ -1,4 +1,4 @@
-//! Host access: the programs by which processes of the host reach mapped ports, and the addresses that they serve.
+//! Host access: the programs by which processes of the host reach mapped ports.
 //!
 //! They are attached to the root of the cgroup hierarchy by links (kernel 5.7), which are pinned. Programs of others
 //! may be attached there too: all of them run.
@@ -6,7 +6,6 @@
 use std::{
     fs::{self, File},
     io,
-    net::IpAddr,
     path::Path,
 };
 
@@ -22,14 +21,8 @@ use aya::{
 use netfwd_common::abi::names;
 use serde::Serialize;
 
-use super::{
-    maps::Maps,
-    pin::{self, PinDir},
-};
-use crate::host::{
-    cgroup,
-    interfaces::{self, Interfaces},
-};
+use super::pin::{self, PinDir};
+use crate::host::cgroup;
 
 /// Where the programs of [`names::HOST_ACCESS`] belong, in the same order.
 const HOOKS: [CgroupSockAddrAttachType; names::HOST_ACCESS.len()] = [
@@ -99,16 +92,6 @@ pub fn apply(pin_dir: &PinDir, is_wanted: bool) -> Result<Outcome> {
         return Err(error.context("cannot give the host's own processes access (`--no-host-access` leaves it out)"));
     }
     Ok(if before == State::On { Outcome::Unchanged } else { Outcome::TurnedOn })
-}
-
-/// Makes the kernel part know the host's own addresses, but for those that mean nothing without an interface.
-pub fn refresh(maps: &mut Maps, interfaces: &Interfaces) -> Result<()> {
-    let addresses = interfaces.0.iter().flat_map(|interface| &interface.addresses);
-    let addresses = addresses.map(|address| address.net).filter(|net| !interfaces::is_link_local(*net));
-    maps.set_host_addresses(addresses.map(|net| match net.addr() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }))
 }
 
 fn attach(pin_dir: &PinDir, root: &Path) -> Result<()> {

@@ -11,7 +11,7 @@ use aya::{
     util::nr_cpus,
 };
 use netfwd_common::abi::{
-    ABI_VERSION, COUNTERS_PER_HOOK, Counter, Interface, Role, Rule, RuleCounter, Settings, V4, V6, names,
+    ABI_VERSION, COUNTERS_PER_HOOK, Choice, Counter, Interface, Role, Rule, RuleCounter, Settings, V4, V6, names,
 };
 use thiserror::Error;
 
@@ -52,6 +52,7 @@ pub struct Maps {
     settings: Array<MapData, Settings>,
     interfaces: HashMap<MapData, u32, Interface>,
     generations: Array<MapData, u32>,
+    choices: HashMap<MapData, Choice, u8>,
     host_addresses: HashMap<MapData, V6, u8>,
     /// The maps of IPv4.
     pub v4: FamilyMaps<V4>,
@@ -103,6 +104,7 @@ impl Maps {
             settings,
             interfaces: typed(pin_dir, names::INTERFACES)?,
             generations: typed(pin_dir, names::GENERATIONS)?,
+            choices: typed(pin_dir, names::CHOICES)?,
             host_addresses: typed(pin_dir, names::HOST_ADDRESSES)?,
             v4: FamilyMaps::open(pin_dir)?,
             v6: FamilyMaps::open(pin_dir)?,
@@ -161,6 +163,22 @@ impl Maps {
     /// Removes an uplink or bridge.
     pub fn remove_interface(&mut self, ifindex: u32) -> Result<()> {
         removed(self.interfaces.remove(&ifindex)).with_context(|| cannot_write(names::INTERFACES))
+    }
+
+    /// The options of attach that are kept, of all uplinks.
+    pub fn choices(&self) -> Result<BTreeSet<Choice>> {
+        let choices: Result<_, _> = self.choices.keys().collect();
+        choices.with_context(|| cannot_read(names::CHOICES))
+    }
+
+    /// Keeps an option.
+    pub fn add_choice(&mut self, choice: Choice) -> Result<()> {
+        self.choices.insert(choice, 0, 0).with_context(|| cannot_write(names::CHOICES))
+    }
+
+    /// Keeps an option no longer.
+    pub fn remove_choice(&mut self, choice: Choice) -> Result<()> {
+        removed(self.choices.remove(&choice)).with_context(|| cannot_write(names::CHOICES))
     }
 
     /// The host's own addresses, as the kernel part knows them; IPv4 ones are mapped.

@@ -131,7 +131,8 @@ impl PinDir {
     }
 
     /// Why pins made elsewhere cannot be seen here, and those made here cannot be seen elsewhere, if so.
-    pub(super) fn why_hidden(&self) -> Option<String> {
+    #[must_use]
+    pub fn why_hidden(&self) -> Option<String> {
         (!mount::is_bpffs(&self.0) && namespace::has_own_mounts()).then(|| {
             format!(
                 "no BPF file system is mounted for {} in this mount namespace, and pins that are made here are gone \

@@ -2,14 +2,16 @@
 
 mod bridges;
 mod changes;
+mod choices;
 mod configure;
+mod follow;
 mod site;
 
 use anyhow::{Context as _, Error, Result, bail};
 use ipnet::IpNet;
 use netfwd_common::abi::{Role, Settings};
 
-use super::{attach, hook::Hook, host_access, load::Loaded, mappings, maps::Maps, pin::PinDir};
+use super::{addresses, attach, hook::Hook, host_access, load::Loaded, mappings, maps::Maps, pin::PinDir};
 use crate::{
     clock,
     host::{
@@ -18,9 +20,12 @@ use crate::{
         netlink::Netlink,
     },
 };
+use configure::Pending;
 use site::{Forwarding, Site};
 
 pub use changes::{Change, Networks, Wanted};
+pub use choices::Choices;
+pub use follow::{Followed, Round, follow};
 
 /// IPv4 connections at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.
 pub const DEFAULT_MAX_FLOWS: u32 = 262_144;
@@ -144,8 +149,21 @@ fn attached<'h>(host: &'h Host, maps: &Maps) -> Result<Vec<(&'h Interface, Role)
 fn attach_uplink(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, maps: &mut Maps) -> Result<Report> {
     let ifindex = request.interface.index;
     let was_bridge = maps.with_role(Role::Bridge)?.iter().any(|(index, _)| *index == ifindex);
-    host_access::refresh(maps, &host.interfaces)?;
+    addresses::refresh(maps, &host.interfaces)?;
     let pending = configure::configure(maps, &request.wanted, |maps| bridges::wanted(maps, host, Some(ifindex)))?;
+    complete(pin_dir, host, request, hook, maps, pending, was_bridge)
+}
+
+/// Attaches what belongs to changes of the maps, or undoes them.
+fn complete(
+    pin_dir: &PinDir,
+    host: &Host,
+    request: &Request,
+    hook: Hook,
+    maps: &mut Maps,
+    pending: Pending,
+    was_bridge: bool,
+) -> Result<Report> {
     let mut site = match Site::new(pin_dir, host, request, hook, maps) {
         Ok(site) => site,
         Err(error) => return Err(after_undoing(error, pending.undo(maps))),

@@ -129,6 +129,7 @@ fn map(pin_dir: &PinDir, maps: &Maps, name: &'static str, now: u64) -> Result<Ma
     let max_entries = data.info().with_context(|| format!("cannot examine {}", path.display()))?.max_entries();
     let entries = match name {
         names::INTERFACES => Some(maps.interfaces()?.len()),
+        names::CHOICES => Some(maps.choices()?.len()),
         names::HOST_ADDRESSES => Some(maps.host_addresses()?.len()),
         _ => entries::<V4>(maps, name, now)?.or(entries::<V6>(maps, name, now)?),
     };

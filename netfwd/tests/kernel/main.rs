@@ -6,6 +6,7 @@
 mod attach;
 mod bad_input;
 mod bridges;
+mod follow;
 mod ipv6;
 mod mappings;
 mod options;

@@ -19,11 +19,12 @@ const GUEST_CLI: &str = "/bin/netfwd";
 
 /// Parts of the names of tests that say the least about a kernel, and what they are about instead. The emulated
 /// verifier takes ten seconds and more for each load of the programs, so these tests run on the running kernel alone.
-const LEFT_OUT: [(&str, &str); 15] = [
+const LEFT_OUT: [(&str, &str); 16] = [
     ("::over_nft::", "the scenarios themselves, proved with nftables' NAT"),
     ("attach::", "the steps of attach and detach"),
     ("bad_input::", "what the command line refuses"),
     ("bridges::", "which bridges are attached"),
+    ("follow::life::", "how following begins and ends"),
     ("ipv6::", "which IPv6 addresses and subnets are chosen"),
     ("mappings::", "the forms of mappings, and their changes"),
     ("options::", "the options of attach, and their changes"),

@@ -14,8 +14,17 @@ use crate::{
     report::status,
 };
 
-/// A line for each thing that changed.
+/// A line for each thing that changed, or one that nothing did.
 pub(super) fn lines(request: &Request, report: &Report, interfaces: &Interfaces) -> Vec<String> {
+    let mut lines = changes(request, report, interfaces);
+    if lines.is_empty() {
+        lines.push(format!("already attached to {}, nothing changed", request.interface.name));
+    }
+    lines
+}
+
+/// A line for each thing that changed.
+pub(in crate::commands) fn changes(request: &Request, report: &Report, interfaces: &Interfaces) -> Vec<String> {
     let mut lines = Vec::new();
     for (ifindex, hook) in &report.attached {
         lines.push(format!("attached to {} (ifindex {ifindex}) with {}", interfaces.name_of(*ifindex), hook.as_str()));
@@ -35,14 +44,11 @@ pub(super) fn lines(request: &Request, report: &Report, interfaces: &Interfaces)
         Some(_) => format!("set {switch}, so that router advertisements are still heard"),
     }));
     lines.extend(report.forgotten.iter().map(|ifindex| format!("forgot the uplink {}", interfaces.name_of(*ifindex))));
-    if lines.is_empty() {
-        lines.push(format!("already attached to {}, nothing changed", request.interface.name));
-    }
     lines
 }
 
 /// A line for each interface that suffers from what was set.
-pub(super) fn warnings(report: &Report, interfaces: &Interfaces) -> Vec<String> {
+pub(in crate::commands) fn warnings(report: &Report, interfaces: &Interfaces) -> Vec<String> {
     let warning = |ifindex: &u32| {
         let name = interfaces.name_of(*ifindex);
         format!(

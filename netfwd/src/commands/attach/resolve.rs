@@ -32,8 +32,9 @@ pub(super) struct Resolved {
 pub(super) fn resolve(args: &Args, interfaces: &Interfaces) -> Result<Resolved> {
     let uplink = interfaces.named(&args.interface)?;
     let interface = options(args, uplink)?;
-    let (v4, v6, notes) = networks::resolve(args, uplink, interfaces)?;
-    let wanted = Wanted { ifindex: uplink.index, interface, v4, v6 };
+    let choices = args.choices();
+    let (v4, v6, notes) = networks::resolve(args, &choices, uplink, interfaces)?;
+    let wanted = Wanted { ifindex: uplink.index, interface, choices, v4, v6 };
     let request = Request {
         interface: uplink.clone(),
         wanted,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netfwd_common::abi::{self, PortChoice, Rule, V4, V6};
 
+use super::Choices;
 use crate::{
     datapath::maps::{Exclusion, Subnet},
     family::Family,
@@ -18,6 +19,8 @@ pub struct Wanted {
     pub ifindex: u32,
     /// What its hooks are to know. Its slot and its rule do not matter: they are given out.
     pub interface: abi::Interface,
+    /// What the networks come from.
+    pub choices: Choices,
     /// Its IPv4 networks.
     pub v4: Networks<V4>,
     /// Its IPv6 networks.

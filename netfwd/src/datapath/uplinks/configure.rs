@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use netfwd_common::abi::{self, MAX_INTERFACES, Masquerade, PortChoice, Rule, V4, V6};
 
 use super::{
-    after_undoing,
+    Choices, after_undoing,
     changes::{Change, FamilyChange, Networks, Present, Wanted, plan},
 };
 use crate::datapath::{
@@ -25,6 +25,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Whether nothing changes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Ends the rules that were replaced, and returns what changed.
     pub(super) fn finish(self, maps: &mut Maps) -> Result<Vec<Change>> {
         run(self.finish, maps)?;
@@ -59,6 +64,8 @@ pub(super) fn remove(maps: &mut Maps, ifindex: u32) -> Result<()> {
         steps.push(end(interface.rule));
         steps.push(Box::new(move |maps| maps.remove_interface(ifindex)));
     }
+    let choices = maps.choices()?.into_iter().filter(|choice| choice.uplink == ifindex);
+    steps.extend(choices.map(|choice| -> Step { Box::new(move |maps| maps.remove_choice(choice)) }));
     run(steps, maps)
 }
 
@@ -86,10 +93,11 @@ impl Maker {
         wanted: &Wanted,
         bridges: impl FnOnce(&Maps) -> Result<Vec<(u32, abi::Interface)>>,
     ) -> Result<()> {
-        let Wanted { ifindex, interface, v4, v6 } = wanted;
+        let Wanted { ifindex, interface, choices, v4, v6 } = wanted;
         let rule = self.interface(maps, *ifindex, interface)?;
         self.networks(maps, *ifindex, v4, &interface.ports, rule)?;
         self.networks(maps, *ifindex, v6, &interface.ports, rule)?;
+        self.choices(maps, *ifindex, choices)?;
         for (ifindex, bridge) in bridges(maps)? {
             self.interface(maps, ifindex, &bridge)?;
         }
@@ -131,6 +139,20 @@ impl Maker {
         maps.set_interface(ifindex, &abi::Interface { slot, rule, ..*wanted })?;
         self.pending.changes.push(Change::AddInterface(ifindex));
         Ok(rule)
+    }
+
+    fn choices(&mut self, maps: &mut Maps, ifindex: u32, wanted: &Choices) -> Result<()> {
+        let (mut present, wanted) = (maps.choices()?, wanted.keys(ifindex));
+        present.retain(|choice| choice.uplink == ifindex);
+        for choice in &wanted - &present {
+            self.pending.undo.push(Box::new(move |maps| maps.remove_choice(choice)));
+            maps.add_choice(choice)?;
+        }
+        for choice in &present - &wanted {
+            self.pending.undo.push(Box::new(move |maps| maps.add_choice(choice)));
+            maps.remove_choice(choice)?;
+        }
+        Ok(())
     }
 
     fn networks<A: Select>(
@@ -240,7 +262,7 @@ fn free_slot(maps: &Maps) -> Result<u32> {
 }
 
 /// What a family's maps hold of an uplink, and the subnets whose rule is not in force.
-fn present<A: Select>(maps: &Maps, ifindex: u32) -> Result<(Present<A>, Vec<Subnet<A>>)> {
+pub(super) fn present<A: Select>(maps: &Maps, ifindex: u32) -> Result<(Present<A>, Vec<Subnet<A>>)> {
     let generations = maps.generations()?;
     let is_in_force = |subnet: &Subnet<A>| {
         let Rule { id, generation } = subnet.masquerade.rule;

@@ -9,7 +9,7 @@ use netfwd_common::abi::{V4, V6};
 use super::super::Args;
 use crate::{
     cli::Misuse,
-    datapath::uplinks::Networks,
+    datapath::uplinks::{Choices, Networks},
     family::Family,
     host::interfaces::{Interface, Interfaces},
 };
@@ -17,13 +17,17 @@ use crate::{
 /// Both families' networks, and what is not masqueraded of what might be.
 pub(super) fn resolve(
     args: &Args,
+    choices: &Choices,
     uplink: &Interface,
     interfaces: &Interfaces,
 ) -> Result<(Networks<V4>, Networks<V6>, Vec<String>)> {
-    let (chosen_v4, chosen_v6) = (chosen::<V4>(args, uplink, interfaces)?, chosen::<V6>(args, uplink, interfaces)?);
-    let (subnets_v4, subnets_v6) = (subnets::<V4>(args, uplink, interfaces)?, subnets::<V6>(args, uplink, interfaces)?);
+    let (chosen_v4, chosen_v6) =
+        (chosen::<V4>(choices, uplink, interfaces)?, chosen::<V6>(choices, uplink, interfaces)?);
+    refuse_without_subnets(choices, interfaces)?;
+    let (subnets_v4, subnets_v6) =
+        (choices.networks::<V4>(uplink, interfaces), choices.networks::<V6>(uplink, interfaces));
     if subnets_v4.is_empty() && subnets_v6.is_empty() {
-        bail!("{}", why_no_subnets(args));
+        bail!("{}", why_no_subnets(choices));
     }
     let mut notes = Vec::new();
     let v4 = match chosen_v4.or(uplink.primary_address()) {
@@ -34,7 +38,7 @@ pub(super) fn resolve(
     let v6 = match chosen_v6.or(uplink.primary_address()) {
         _ if subnets_v6.is_empty() => Networks::default(),
         Some(address) => networks(subnets_v6, address)?,
-        None if args.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_))) => bail!("{}", why_no_ipv6(uplink)),
+        None if choices.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_))) => bail!("{}", why_no_ipv6(uplink)),
         None => {
             notes.extend(
                 subnets_v6.iter().map(|subnet| format!("does not masquerade {subnet}: {}", why_no_ipv6(uplink))),
@@ -50,9 +54,8 @@ pub(super) fn resolve(
 }
 
 /// The address that the user chose.
-fn chosen<A: Family>(args: &Args, uplink: &Interface, interfaces: &Interfaces) -> Result<Option<A>> {
-    let of_family: BTreeSet<_> = args.addresses.iter().filter_map(|address| A::from_ip(*address)).collect();
-    let mut of_family = of_family.into_iter();
+fn chosen<A: Family>(choices: &Choices, uplink: &Interface, interfaces: &Interfaces) -> Result<Option<A>> {
+    let mut of_family = choices.addresses.iter().filter_map(|address| A::from_ip(*address));
     let Some(address) = of_family.next() else { return Ok(None) };
     if let Some(second) = of_family.next() {
         let text = format!("{} and {} are two {} addresses: give one", address.ip(), second.ip(), A::NAME);
@@ -74,21 +77,15 @@ fn own<A: Family>(uplink: &Interface) -> String {
     }
 }
 
-/// The subnets that are meant, of one family.
-fn subnets<A: Family>(args: &Args, uplink: &Interface, interfaces: &Interfaces) -> Result<BTreeSet<A::Net>> {
-    let mut subnets: BTreeSet<_> = args.subnets.iter().filter_map(|subnet| A::from_net(*subnet)).collect();
-    for name in &args.bridges {
+/// Fails if one of the chosen bridges has nothing to masquerade.
+fn refuse_without_subnets(choices: &Choices, interfaces: &Interfaces) -> Result<()> {
+    for name in &choices.bridges {
         let bridge = interfaces.bridge(name)?;
         if bridge.networks::<V4>().is_empty() && bridge.networks::<V6>().is_empty() {
             bail!("the bridge {name} has no address, so no subnet: give it with --subnet CIDR");
         }
-        subnets.extend(bridge.networks::<A>());
     }
-    if args.subnets.is_empty() && args.bridges.is_empty() {
-        let bridges = interfaces.bridges().filter(|bridge| bridge.index != uplink.index);
-        subnets.extend(bridges.flat_map(Interface::networks::<A>));
-    }
-    Ok(subnets)
+    Ok(())
 }
 
 fn networks<A: Family>(subnets: BTreeSet<A::Net>, address: A) -> Result<Networks<A>> {
@@ -108,8 +105,8 @@ fn excluded<A: Family>(args: &Args) -> Vec<A::Net> {
     excluded.into_iter().collect()
 }
 
-fn why_no_subnets(args: &Args) -> &'static str {
-    if args.bridges.is_empty() {
+fn why_no_subnets(choices: &Choices) -> &'static str {
+    if choices.bridges.is_empty() {
         "there is no bridge with an address: start Docker first, or give the subnet with --subnet CIDR"
     } else {
         "the bridges have no subnets: give them with --subnet CIDR"

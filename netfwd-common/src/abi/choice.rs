@@ -1,0 +1,40 @@
+use super::V6;
+
+/// An option of an uplink's attach that the other maps do not tell, but only what came of it: the key of a map that is
+/// a set. User space chooses anew by them when the host's addresses change; the kernel part does not look at them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Choice {
+    /// The uplink's interface index.
+    pub uplink: u32,
+    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`] or [`Choice::BRIDGE`].
+    pub option: u8,
+    /// Of an address or subnet the version of IP, 4 or 6.
+    pub version: u8,
+    /// Of an address or subnet the length of its prefix.
+    pub length: u8,
+    pad: u8,
+    /// The address, in its first bytes; or the bridge's name. Zeros follow.
+    pub value: V6,
+}
+
+impl Choice {
+    /// The address to masquerade with.
+    pub const ADDRESS: u8 = 0;
+    /// A subnet to masquerade.
+    pub const SUBNET: u8 = 1;
+    /// A bridge whose subnets to masquerade.
+    pub const BRIDGE: u8 = 2;
+
+    /// A choice of an address or subnet.
+    #[must_use]
+    pub const fn network(uplink: u32, option: u8, version: u8, length: u8, value: V6) -> Self {
+        Self { uplink, option, version, length, pad: 0, value }
+    }
+
+    /// A choice of a bridge.
+    #[must_use]
+    pub const fn bridge(uplink: u32, name: V6) -> Self {
+        Self { uplink, option: Self::BRIDGE, version: 0, length: 0, pad: 0, value: name }
+    }
+}

@@ -1,0 +1,171 @@
+//! What following the host came to, in sentences: what is new since the last time.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+
+use crate::{
+    cli,
+    commands::attach::outcome as attach,
+    datapath::{
+        addresses::Changed,
+        uplinks::{Followed, Networks, Round},
+    },
+    family::Family,
+    host::interfaces::Interfaces,
+};
+
+const WAITS: &str = "waits for `netfwd attach IFACE`";
+
+/// What there is to say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// What changed.
+    pub(super) lines: Vec<String>,
+    /// What suffers from it.
+    pub(super) warnings: Vec<String>,
+    /// What could not be done.
+    pub(super) failures: Vec<String>,
+}
+
+/// Knows what was told last.
+#[derive(Default)]
+pub(super) struct Teller {
+    /// The attached uplinks; `None` before the first look.
+    uplinks: Option<Vec<u32>>,
+    /// Where those that are gone still have their names.
+    interfaces: Interfaces,
+    conflicts: BTreeSet<IpNet>,
+    failures: Vec<String>,
+}
+
+impl Teller {
+    /// Tells of a look, or that nothing is attached.
+    pub(super) fn round(&mut self, round: Option<&Round>) -> Told {
+        let mut told = Told::default();
+        let Some(round) = round else {
+            told.lines.extend(self.following(Vec::new(), &Interfaces::default()));
+            self.failures.clear();
+            return told;
+        };
+        told.lines.extend(self.forgotten(round));
+        told.lines.extend(gone_lines(&round.addresses));
+        let is_first = self.uplinks.is_none();
+        let uplinks = round.uplinks.iter().map(|uplink| uplink.request.interface.index).collect();
+        told.lines.extend(self.following(uplinks, &round.interfaces));
+        for uplink in &round.uplinks {
+            if let Ok(Some(report)) = &uplink.done {
+                told.lines.extend(attach::changes(&uplink.request, report, &round.interfaces));
+                told.warnings.extend(attach::warnings(report, &round.interfaces));
+            }
+            told.lines.extend(Masquerades::of(uplink).lines(&round.addresses, is_first, &round.interfaces));
+        }
+        told.warnings.extend(self.conflicts(&round.uplinks));
+        let failures = round.uplinks.iter().filter_map(failure).collect();
+        told.failures = self.new_failures(failures);
+        self.interfaces.clone_from(&round.interfaces);
+        told
+    }
+
+    /// Tells of a look that failed.
+    pub(super) fn failure(&mut self, failure: String) -> Told {
+        Told { failures: self.new_failures(vec![failure]), ..Told::default() }
+    }
+
+    fn following(&mut self, uplinks: Vec<u32>, interfaces: &Interfaces) -> Option<String> {
+        let before = self.uplinks.replace(uplinks.clone());
+        if before.as_ref() == Some(&uplinks) {
+            return None;
+        }
+        let names: Vec<_> = uplinks.into_iter().map(|ifindex| interfaces.name_of(ifindex)).collect();
+        Some(match (names.is_empty(), before) {
+            (false, _) => format!("follows {}", names.join(", ")),
+            (true, None) => format!("nothing is attached: {WAITS}"),
+            (true, Some(_)) => format!("nothing is attached any more: {WAITS}"),
+        })
+    }
+
+    fn forgotten<'a>(&'a self, round: &'a Round) -> impl Iterator<Item = String> {
+        let name = |ifindex: &u32| self.interfaces.with_index(*ifindex).map(|interface| interface.name.clone());
+        round.forgotten.iter().map(move |ifindex| {
+            let name = name(ifindex).unwrap_or_else(|| round.interfaces.name_of(*ifindex));
+            format!("forgot the uplink {name}, which is gone: attach it again when it is back")
+        })
+    }
+
+    fn conflicts(&mut self, uplinks: &[Followed]) -> Vec<String> {
+        let conflicts: BTreeSet<_> = uplinks.iter().flat_map(|uplink| uplink.conflicts.iter().copied()).collect();
+        let new = &conflicts - &self.conflicts;
+        self.conflicts = conflicts;
+        let text = |network| format!("{network} contains the address to masquerade it with: it is left as it was");
+        new.iter().map(text).collect()
+    }
+
+    /// A failure that lasts is told once.
+    fn new_failures(&mut self, failures: Vec<String>) -> Vec<String> {
+        let new = failures.iter().filter(|failure| !self.failures.contains(failure)).cloned().collect();
+        self.failures = failures;
+        new
+    }
+}
+
+fn failure(uplink: &Followed) -> Option<String> {
+    let error = uplink.done.as_ref().err()?;
+    Some(format!("cannot follow {}: {}", uplink.request.interface.name, cli::one_line(error)))
+}
+
+fn gone_lines(addresses: &Changed) -> impl Iterator<Item = String> {
+    let with_flows = addresses.gone.iter().filter(|(_, flows)| **flows > 0);
+    with_flows.map(|(address, flows)| {
+        let flows = if *flows == 1 { "1 flow".to_owned() } else { format!("{flows} flows") };
+        format!("ended {flows} of {address}, which is no address of this host any more")
+    })
+}
+
+/// The subnets of an uplink that go on being masqueraded as they were, as far as netfwd is concerned.
+struct Masquerades<'a> {
+    uplink: &'a Followed,
+    kept: Vec<(IpNet, IpAddr)>,
+}
+
+impl<'a> Masquerades<'a> {
+    fn of(uplink: &'a Followed) -> Self {
+        let wanted = &uplink.request.wanted;
+        let mut kept = [networks(&wanted.v4), networks(&wanted.v6)].concat();
+        match &uplink.done {
+            Ok(Some(report)) => kept.retain(|(network, _)| !report.concerns(*network)),
+            Ok(None) => (),
+            Err(_) => kept.clear(),
+        }
+        Self { uplink, kept }
+    }
+
+    /// A line for each whose address is gone, or back.
+    fn lines(&self, addresses: &Changed, is_first: bool, interfaces: &Interfaces) -> Vec<String> {
+        let is_gone = |address: &IpAddr| {
+            addresses.gone.contains_key(address) || is_first && interfaces.with_address(*address).is_none()
+        };
+        let line = |(network, address): &(IpNet, IpAddr)| match () {
+            () if is_gone(address) => Some(format!("drops new flows of {network} until {}", self.remedy(*address))),
+            () if addresses.new.contains(address) => Some(format!("masquerades {network} as {address} again")),
+            () => None,
+        };
+        self.kept.iter().filter_map(line).collect()
+    }
+
+    fn remedy(&self, address: IpAddr) -> String {
+        let request = &self.uplink.request;
+        if request.wanted.choices.addresses.contains(&address) {
+            return format!("{address}, which was chosen with --address, is an address of this host again");
+        }
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        format!("{} has an {family} address", request.interface.name)
+    }
+}
+
+fn networks<A: Family>(networks: &Networks<A>) -> Vec<(IpNet, IpAddr)> {
+    networks.subnets.iter().map(|(network, address)| ((*network).into(), address.ip())).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What attach was told to masquerade, and as what. The rest it derives from the host's interfaces, which change; so
+//! this is kept beside what came of it.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+use netfwd_common::abi::{Choice, V6};
+
+use crate::{
+    family::Family,
+    host::interfaces::{Interface, Interfaces},
+};
+
+/// What attach was told to masquerade, and as what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// The addresses to masquerade with, at most one a family; without one it is the uplink's.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Subnets to masquerade.
+    pub subnets: BTreeSet<IpNet>,
+    /// Bridges whose subnets to masquerade; without any, and without subnets, those of all bridges.
+    pub bridges: BTreeSet<String>,
+}
+
+impl Choices {
+    /// The address of a family that was chosen.
+    #[must_use]
+    pub fn address<A: Family>(&self) -> Option<A> {
+        self.addresses.iter().find_map(|address| A::from_ip(*address))
+    }
+
+    /// The subnets of a family that are meant, on the interfaces as they are.
+    pub fn networks<A: Family>(&self, uplink: &Interface, interfaces: &Interfaces) -> BTreeSet<A::Net> {
+        let mut networks: BTreeSet<_> = self.subnets.iter().filter_map(|subnet| A::from_net(*subnet)).collect();
+        let takes_all = self.subnets.is_empty() && self.bridges.is_empty();
+        let is_meant =
+            |bridge: &&Interface| self.bridges.contains(&bridge.name) || takes_all && bridge.index != uplink.index;
+        networks.extend(interfaces.bridges().filter(is_meant).flat_map(Interface::networks::<A>));
+        networks
+    }
+
+    /// As the map has them.
+    pub(super) fn keys(&self, uplink: u32) -> BTreeSet<Choice> {
+        let addresses = self.addresses.iter().map(|address| network(uplink, Choice::ADDRESS, (*address).into()));
+        let subnets = self.subnets.iter().map(|subnet| network(uplink, Choice::SUBNET, *subnet));
+        let bridges = self.bridges.iter().map(|name| Choice::bridge(uplink, padded(name.as_bytes())));
+        addresses.chain(subnets).chain(bridges).collect()
+    }
+
+    /// Those of an uplink, of what the map has.
+    pub(super) fn of(uplink: u32, keys: &BTreeSet<Choice>) -> Self {
+        let mut choices = Self::default();
+        for key in keys.iter().filter(|key| key.uplink == uplink) {
+            match key.option {
+                Choice::ADDRESS => choices.addresses.extend(net(key).map(|net| net.addr())),
+                Choice::SUBNET => choices.subnets.extend(net(key)),
+                Choice::BRIDGE => choices.bridges.extend([name(&key.value)]),
+                _ => (),
+            }
+        }
+        choices
+    }
+}
+
+fn network(uplink: u32, option: u8, net: IpNet) -> Choice {
+    let (version, value) = match net.addr() {
+        IpAddr::V4(address) => (4, padded(&address.octets())),
+        IpAddr::V6(address) => (6, address.octets()),
+    };
+    Choice::network(uplink, option, version, net.prefix_len(), value)
+}
+
+fn net(key: &Choice) -> Option<IpNet> {
+    let [a, b, c, d, ..] = key.value;
+    let address: IpAddr = if key.version == 4 { [a, b, c, d].into() } else { key.value.into() };
+    IpNet::new(address, key.length).ok()
+}
+
+/// The kernel's names of interfaces are shorter than 16 bytes.
+fn padded(bytes: &[u8]) -> V6 {
+    let mut value = [0; 16];
+    value.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    value
+}
+
+fn name(value: &V6) -> String {
+    let bytes: Vec<_> = value.iter().copied().take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_read_as_they_were_written_and_no_others_are() {
+        let choices = Choices {
+            addresses: ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap()).into(),
+            subnets: ["172.17.0.0/16", "fd00:1::/64"].map(|text| text.parse().unwrap()).into(),
+            bridges: ["docker0", "br-0123456789ab"].map(str::to_owned).into(),
+        };
+        let mut keys = choices.keys(7);
+        assert_eq!(keys.len(), 6);
+        keys.extend(Choices { bridges: ["br1".to_owned()].into(), ..Choices::default() }.keys(8));
+        assert_eq!(Choices::of(7, &keys), choices);
+        assert_eq!(Choices::of(9, &keys), Choices::default());
+    }
+}
