@@ -288,7 +288,8 @@ fn arrive<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut
         Some(mapping) => mapping::write_draft(tables, hook, scratch, mapping),
         None => binding::admit(tables, hook, scratch, opens)?,
     }
-    match conntrack::open(tables, scratch, false) {
+    scratch.avoids_host = false;
+    match conntrack::open(tables, scratch) {
         Opened::Here | Opened::Elsewhere => Ok(()),
         Opened::Failed(reason) => Err(reason),
     }

@@ -47,6 +47,8 @@ pub struct Scratch<A> {
     pub(crate) reserved: Result<(), ReserveError>,
     /// The ports to try for that.
     pub(crate) search: Search,
+    /// Whether ports on which the host itself, or a mapping, would get the answers are left out.
+    pub(crate) avoids_host: bool,
     /// Which datagram it is a fragment of.
     pub(crate) datagram_key: DatagramKey<A>,
     /// What is known of that.
@@ -92,6 +94,7 @@ impl<A: Parse> Scratch<A> {
             draft,
             reserved: Ok(()),
             search: Search::EMPTY,
+            avoids_host: false,
             datagram_key: DatagramKey::new(A::UNSPECIFIED, A::UNSPECIFIED, [0; 4], Protocol::UDP, Side::Inside),
             datagram: Datagram::unknown(),
             connection: Slot::NONE,

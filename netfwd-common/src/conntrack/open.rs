@@ -24,23 +24,17 @@ pub enum Opened {
 
 /// Makes the drafted record, with the first port of the search as its reply tuple's destination port that is free.
 /// Unless it is made here, what it was to hold is released.
-///
-/// `avoids_host` leaves out the ports on which the host itself, or a mapping, would get the answers.
 #[inline(never)]
-pub fn open<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>, avoids_host: bool) -> Opened {
-    let opened = if claim_slot(tables, scratch) {
-        fill(tables, scratch, avoids_host)
-    } else {
-        Opened::Failed(Reason::TableFull)
-    };
+pub fn open<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> Opened {
+    let opened = if claim_slot(tables, scratch) { fill(tables, scratch) } else { Opened::Failed(Reason::TableFull) };
     if opened != Opened::Here {
         shared::release(tables, scratch.draft.parent, scratch.draft.created);
     }
     opened
 }
 
-fn fill<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>, avoids_host: bool) -> Opened {
-    let opened = match reserve_reply(tables, scratch, avoids_host) {
+fn fill<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> Opened {
+    let opened = match reserve_reply(tables, scratch) {
         Ok(()) => complete(tables, scratch),
         Err(ReserveError::Exists) => Opened::Failed(Reason::PortsExhausted),
         Err(ReserveError::Full) => Opened::Failed(Reason::NoMemory),
@@ -52,19 +46,15 @@ fn fill<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>, avoids_hos
 }
 
 /// Reserves the reply tuple.
-fn reserve_reply<A: Parse, T: Tables<A>>(
-    tables: &T,
-    scratch: &mut Scratch<A>,
-    avoids_host: bool,
-) -> Result<(), ReserveError> {
+fn reserve_reply<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> Result<(), ReserveError> {
     // Not on the stack: of what a loop leaves there, kernel 6.1 believes too much.
     scratch.reserved = Err(ReserveError::Exists);
     tables.repeat(scratch.search.attempts(), |attempt| {
-        let Scratch { draft, search, slot, reserved, .. } = &mut *scratch;
+        let Scratch { draft, search, avoids_host, slot, reserved, .. } = &mut *scratch;
         let has_port = search.write_port(attempt, &mut draft.reply.destination.port);
         // Of what somebody sends to their own outside port, the answer must not look as the question does.
         let is_usable = has_port && draft.reply != draft.original;
-        if !is_usable || (avoids_host && is_of_the_host(tables, &draft.reply)) {
+        if !is_usable || (*avoids_host && is_of_the_host(tables, &draft.reply)) {
             return ControlFlow::Continue(());
         }
         *reserved = reserve_over_ended(tables, &draft.reply, *slot, draft.created);

@@ -76,48 +76,59 @@ pub(crate) fn open<A: Parse, T: Tables<A>>(
 }
 
 /// Takes a step; true if it was the last one, which has left its outcome.
+///
+/// The step is read again after each call: kernel 6.1 may take what its caller knew meanwhile for the only possibility.
 fn take_step<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> bool {
     write_draft(tables, hook, scratch);
-    // Read only now: what the verifier learns of it above would have it follow each step separately.
-    let step = scratch.step;
-    if matches!(step, Step::Account | Step::Binding | Step::Permission) {
+    if matches!(scratch.step, Step::Account | Step::Binding | Step::Permission) {
         if let Some(slot) = shared::hold(tables, &scratch.draft.original, hook.now) {
             // What is found holds the same already.
             shared::release(tables, scratch.parent, hook.now);
             scratch.parent = slot;
-            return advance(tables, hook, scratch, step);
+            return advance(tables, hook, scratch);
         }
-        if step == Step::Binding && hook.interface.max_ports_per_source != 0 && scratch.parent == Slot::NONE {
+        if scratch.step == Step::Binding && hook.interface.max_ports_per_source != 0 && scratch.parent == Slot::NONE {
             scratch.step = Step::Account;
             return false;
         }
     }
-    match conntrack::open(tables, scratch, step != Step::Permission && step != Step::Account) {
+    scratch.avoids_host = !matches!(scratch.step, Step::Permission | Step::Account);
+    match conntrack::open(tables, scratch) {
         Opened::Here => {
             scratch.parent = scratch.slot;
-            advance(tables, hook, scratch, step)
+            advance(tables, hook, scratch)
         }
         // It is found at the next attempt, and a connection by the packet itself.
         Opened::Elsewhere => {
             scratch.parent = Slot::NONE;
-            let is_connection = matches!(step, Step::Connection | Step::Sharing);
+            let is_connection = matches!(scratch.step, Step::Connection | Step::Sharing);
             scratch.outcome = if is_connection { Ok(()) } else { Err(Reason::Contended) };
-            scratch.step = if step == Step::Permission { Step::Binding } else { step };
+            if scratch.step == Step::Permission {
+                scratch.step = Step::Binding;
+            }
             is_connection
-        }
-        // Their tuples are no choice: another CPU is making the same one.
-        Opened::Failed(Reason::PortsExhausted) if matches!(step, Step::Account | Step::Permission) => {
-            scratch.parent = Slot::NONE;
-            scratch.step = Step::Binding;
-            false
-        }
-        Opened::Failed(Reason::PortsExhausted) if step != Step::Sharing => {
-            scratch.parent = Slot::NONE;
-            scratch.step = Step::Sharing;
-            false
         }
         Opened::Failed(reason) => {
             scratch.parent = Slot::NONE;
+            fall_back(scratch, reason)
+        }
+    }
+}
+
+/// Goes on from a step that has failed. `true`: it was the last one.
+fn fall_back<A>(scratch: &mut Scratch<A>, reason: Reason) -> bool {
+    let next = match scratch.step {
+        // Their tuples are no choice: another CPU is making the same one.
+        Step::Account | Step::Permission => Some(Step::Binding),
+        Step::Binding | Step::Connection => Some(Step::Sharing),
+        Step::Sharing => None,
+    };
+    match next {
+        Some(step) if reason == Reason::PortsExhausted => {
+            scratch.step = step;
+            false
+        }
+        Some(_) | None => {
             scratch.outcome = Err(reason);
             true
         }
@@ -125,8 +136,8 @@ fn take_step<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut 
 }
 
 /// Goes on from a step that has succeeded; what was held or opened is [`Scratch::parent`]. `true`: it was the last one.
-fn advance<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>, step: Step) -> bool {
-    scratch.step = match step {
+fn advance<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> bool {
+    scratch.step = match scratch.step {
         Step::Account => {
             // This holder is among them already.
             if shared::holders(tables, scratch.parent) > hook.interface.max_ports_per_source {

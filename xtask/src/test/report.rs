@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn ran(passed: u32, failed: u32, ignored: u32, success: bool) -> Ended {
-        let counts = Counts { passed, failed, ignored, filtered_out: 0 };
+        let counts = Counts { passed, failed, ignored };
         Ended::Ran { counts, success, note: "as usual".to_owned() }
     }
 
