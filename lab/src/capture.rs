@@ -13,7 +13,8 @@ use crate::process::Process;
 
 const FILE: &str = "capture.pcap";
 const START: Duration = Duration::from_secs(10);
-const QUIET: Duration = Duration::from_millis(100);
+/// An emulated machine is slow.
+const QUIET: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running capture.

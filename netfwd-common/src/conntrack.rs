@@ -51,6 +51,12 @@ impl<'t, A: Address> Flow<'t, A> {
         state.incarnation() == self.slot.incarnation && state.has(State::LIVE)
     }
 
+    /// Whether the packet goes no further, because its sender may not send there yet.
+    #[must_use]
+    pub fn is_filtered<T: Atomics>(&self) -> bool {
+        State(T::load(&self.connection.state)).filters(self.direction)
+    }
+
     /// Records that a packet of `bytes` was seen.
     pub fn touch<T: Tables<A>>(&self, tables: &T, transport: Transport, bytes: u32, now: u64) {
         let (state, connection) = (State(T::load(&self.connection.state)), self.connection);

@@ -15,7 +15,7 @@ use elsa::FrozenVec;
 
 use crate::{
     abi::{
-        Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, LiveConnection, Mapping,
+        Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
         Masquerade, Protocol, Rule, RuleCounter, Settings, Side, Slot, Tuple,
     },
     tables::{Atomics, ReserveError, Tables},
@@ -29,6 +29,8 @@ pub struct MemoryTables<A> {
     pub generations: HashMap<u32, u32>,
     /// By protocol number and host endpoint; one entry a port.
     pub mappings: HashMap<(Protocol, Endpoint<A>), Mapping<A>>,
+    /// `INTERFACES`.
+    pub interfaces: HashMap<u32, Interface>,
     /// By uplink and source address; one entry an address.
     pub masquerades: HashMap<(u32, A), Masquerade<A>>,
     /// By uplink and destination address; one entry an address.
@@ -67,6 +69,7 @@ impl<A: Address> MemoryTables<A> {
             settings: Settings::new([max_flows; 2], 0, 0),
             generations: HashMap::new(),
             mappings: HashMap::new(),
+            interfaces: HashMap::new(),
             masquerades: HashMap::new(),
             exclusions: HashMap::new(),
             routes: HashMap::new(),
@@ -168,6 +171,10 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
 
     fn mapping(&self, protocol: Protocol, endpoint: Endpoint<A>) -> Option<&Mapping<A>> {
         self.mappings.get(&(protocol, endpoint))
+    }
+
+    fn interface(&self, ifindex: u32) -> Option<&Interface> {
+        self.interfaces.get(&ifindex)
     }
 
     fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>> {

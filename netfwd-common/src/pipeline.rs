@@ -205,6 +205,9 @@ where
     if !flow.is_live::<T>() {
         return Verdict::Drop(Reason::Contended);
     }
+    if flow.is_filtered::<T>() {
+        return Verdict::Drop(Reason::Filtered);
+    }
     flow.touch(tables, scratch.headers.transport, hook.bytes_of(packet), hook.now);
     let is_rewritten = A::rewrite(packet, &scratch.headers, &scratch.translation).is_some();
     if is_rewritten && clamp_segments(packet, tables, hook, scratch).is_some() {
@@ -307,7 +310,11 @@ fn turn_back<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &
     if !is_from_here(tables, hook, scratch) {
         return Err(Reason::NotOurs);
     }
-    masquerade::open(tables, hook, scratch)
+    // A binding's uplink says how many more there may be, and who may send to them.
+    let Some(interface) = tables.interface(scratch.opener) else {
+        return Err(Reason::NotOurs);
+    };
+    masquerade::open(tables, &Hook { interface, ..*hook }, scratch)
 }
 
 /// Whether the way back to a packet's sender leads to where the packet comes from (RFC 3704 section 2.2).

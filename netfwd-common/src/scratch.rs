@@ -33,6 +33,8 @@ pub struct Scratch<A> {
     pub(crate) target_side: Side,
     /// The interface that its connection is made on.
     pub(crate) opener: u32,
+    /// [`State::FILTERED`](crate::conntrack::State::FILTERED) for its connection, or nothing.
+    pub(crate) marks: u64,
     /// What is to be opened next for its connection.
     pub(crate) step: Step,
     /// What came of that.
@@ -87,6 +89,7 @@ impl<A: Parse> Scratch<A> {
             target: nobody,
             target_side: Side::Inside,
             opener: 0,
+            marks: 0,
             step: Step::Sharing,
             outcome: Ok(()),
             parent: Slot::NONE,

@@ -3,8 +3,8 @@
 use core::{ops::ControlFlow, sync::atomic::AtomicU64};
 
 use crate::abi::{
-    Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade,
-    Protocol, Rule, Settings, Slot, Tuple,
+    Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
+    Masquerade, Protocol, Rule, Settings, Slot, Tuple,
 };
 
 /// Why a tuple was not added.
@@ -59,6 +59,9 @@ pub trait Tables<A>: Atomics {
 
     /// The mapping for a host endpoint, or for its port on any local address if `endpoint` is unspecified.
     fn mapping(&self, protocol: Protocol, endpoint: Endpoint<A>) -> Option<&Mapping<A>>;
+
+    /// What is configured for an interface.
+    fn interface(&self, ifindex: u32) -> Option<&Interface>;
 
     /// How a source address that leaves through an uplink is masqueraded.
     fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>>;

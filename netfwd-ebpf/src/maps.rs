@@ -197,6 +197,11 @@ macro_rules! tables_of_family {
             }
 
             #[inline]
+            fn interface(&self, ifindex: u32) -> Option<&Interface> {
+                interface(ifindex)
+            }
+
+            #[inline]
             fn masquerade(&self, uplink: u32, source: $address) -> Option<&Masquerade<$address>> {
                 $family::SUBNETS.get(&Key::new(SubnetKey::<$address>::BITS, SubnetKey::new(uplink, source)))
             }

@@ -16,11 +16,11 @@ pub struct Interface {
     pub rule: Rule,
     /// The ports to choose from for these.
     pub ports: PortChoice,
-    /// Outside ports that one inside address may have at once (RFC 6888 REQ-4); 0 for any number.
+    /// Outside ports that one inside address may have at once on an uplink (RFC 6888 REQ-4); 0 for any number.
     pub max_ports_per_source: u32,
     /// The largest TCP segment that may be announced over IPv4 and IPv6 (network order); 0 leaves it alone.
     pub max_segment: [[u8; 2]; 2],
-    /// [`Filtering::number`].
+    /// [`Filtering::number`], of an uplink: bindings filter alike whoever sends to them.
     pub filtering: u8,
     /// [`Role::number`].
     pub role: u8,

@@ -40,7 +40,7 @@ pub enum Reason {
     NoMemory,
     /// Held back: a fragment that came before its datagram's first one. It goes on when that comes.
     FragmentHeld,
-    /// Dropped: from the outside to a container's port, by somebody who may not send there.
+    /// Dropped: from the outside or a container to a container's outside port, by somebody who may not send there.
     Filtered,
     /// Dropped: its source has as many outside ports as one may have.
     SourceLimit,

@@ -77,7 +77,7 @@ fn is_of_the_host<A: Address, T: Tables<A>>(tables: &T, reply: &Tuple<A>) -> boo
 /// Writes the record, and reserves the original tuple. Until then nobody takes it for a record: its state has another
 /// incarnation than what the reply tuple leads to.
 fn complete<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> Opened {
-    let Scratch { draft, slot, .. } = scratch;
+    let Scratch { draft, slot, marks, .. } = scratch;
     draft.state = State::opening(slot.incarnation).0;
     let reserved = match tables.write(slot.number, draft) {
         Some(_) => reserve_over_ended(tables, &draft.original, *slot, draft.created),
@@ -90,7 +90,7 @@ fn complete<A: Parse, T: Tables<A>>(tables: &T, scratch: &mut Scratch<A>) -> Ope
     let state = State(draft.state | State::LIVE);
     let is_shared = is_shared(&draft.original);
     if let Some(record) = tables.connection(slot.number) {
-        T::store(&record.state, if is_shared { state.with_child().0 } else { state.0 });
+        T::store(&record.state, if is_shared { state.with_child().0 } else { state.0 | *marks });
     }
     if !is_shared {
         tables.count_flow(draft.rule);

@@ -27,6 +27,9 @@ impl State {
     /// A RST was seen, and nothing after it.
     pub const RESET: u64 = 1 << 6;
 
+    /// The opener is not let in before the other end has sent something. Set by nobody later on.
+    pub const FILTERED: u64 = 1 << 7;
+
     /// One holder of a shared record; their number is in the bits above.
     pub const CHILD: u64 = 1 << 8;
 
@@ -94,6 +97,11 @@ impl State {
         let assured = if ends_handshake { Self::ASSURED } else { 0 };
         // A segment after a reset shows that the reset was not accepted (RFC 6146 section 3.5.2.2, TRANS).
         (replied | fin | assured, Self::RESET)
+    }
+
+    /// Whether a packet goes no further: see [`Self::FILTERED`].
+    pub(super) fn filters(self, direction: Direction) -> bool {
+        direction == Direction::Original && self.has(Self::FILTERED) && !self.has(Self::REPLIED)
     }
 
     /// Whether a packet prolongs the connection's life. A reset does so once, to be remembered for a while

@@ -5,10 +5,11 @@
 
 use super::{
     binding, mapping,
-    masquerade::{self, Step},
+    masquerade::{self, Step, write_permission},
 };
 use crate::{
-    abi::{Interface, Masquerade, Protocol, Reason, Rule, Side},
+    abi::{Endpoint, Filtering, Interface, Masquerade, Protocol, Reason, Rule, Side},
+    conntrack::{self, State},
     parse::Parse,
     pipeline::Hook,
     scratch::Scratch,
@@ -23,7 +24,7 @@ pub(crate) fn find<A: Parse, T: Tables<A>>(
     hook: &Hook<'_>,
     scratch: &mut Scratch<A>,
 ) -> Result<(), Reason> {
-    scratch.target_side = Side::Bridge;
+    (scratch.target_side, scratch.marks) = (Side::Bridge, 0);
     if let Some(mapping) = mapping::lookup(tables, &scratch.tuple)? {
         scratch.target = mapping.target_of(scratch.tuple.destination.port);
         write_masquerade(hook, scratch, mapping.rule);
@@ -45,9 +46,40 @@ pub(crate) fn find<A: Parse, T: Tables<A>>(
     // Both ends are behind bindings: each sees the other's outside endpoint (REQ-9a).
     if masquerade::note(tables, record.interface, scratch) {
         (scratch.step, scratch.opener) = (Step::Binding, record.interface);
-        return Ok(());
+    } else {
+        write_masquerade(hook, scratch, record.rule);
     }
-    write_masquerade(hook, scratch, record.rule);
+    filter(tables, hook, scratch, record.interface)
+}
+
+/// Filters what is for a binding's endpoint as its uplink filters what comes from outside. The sender may be let in
+/// once the receiver has sent to it in turn; so its connection is opened, if it has a binding to which that may be.
+#[inline(never)]
+fn filter<A: Parse, T: Tables<A>>(
+    tables: &T,
+    hook: &Hook<'_>,
+    scratch: &mut Scratch<A>,
+    uplink: u32,
+) -> Result<(), Reason> {
+    let Some(filtering) = tables.interface(uplink).map(Interface::filtering) else {
+        return Err(Reason::NotOurs);
+    };
+    let Scratch { tuple, draft, masquerade, target, .. } = scratch;
+    let is_let_in = match filtering {
+        // To oneself.
+        _ if *target == tuple.source => true,
+        Filtering::Endpoint => true,
+        Filtering::Address => {
+            let sender = &Endpoint { address: masquerade.address, port: tuple.source.port };
+            write_permission(&mut draft.original, tuple.protocol(), &tuple.destination, sender);
+            conntrack::find(tables, &draft.original, false, hook.now).is_some()
+        }
+        Filtering::AddressAndPort => false,
+    };
+    if !is_let_in && scratch.step != Step::Binding {
+        return Err(Reason::Filtered);
+    }
+    scratch.marks = if is_let_in { 0 } else { State::FILTERED };
     Ok(())
 }
 

@@ -10,6 +10,7 @@ for_both_families! {
     an_error_about_an_ended_connection_is_about_none,
     an_error_about_an_echo_carries_its_identifier,
     an_error_about_a_short_quote_is_translated,
+    rfc5508_req3d_extensions_of_an_error_stay_as_they_are,
 }
 
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod generic {
     };
 
     use crate::{
-        frame::{Content, LINK, SYN, UDP, error_about},
+        frame::{Content, Frame, LINK, SYN, UDP, error_about},
         host::{Cast, Host, headers_of, source_of},
         packets::{framed, ip},
         world::EXACT_RULE,
@@ -154,6 +155,24 @@ mod generic {
             let error = error_about(&sent[..length], A::DNS.address, A::HOSTS[0]);
             let verdict = host.meet(Side::Outside, error).0;
             assert_eq!(verdict == Verdict::Translated, is_enough, "{length} bytes: {verdict:?}");
+        }
+    }
+
+    /// RFC 4884: what is quoted is filled up to 128 bytes, or cut there, and extensions follow.
+    pub(super) fn rfc5508_req3d_extensions_of_an_error_stay_as_they_are<A: Cast>() {
+        const EXTENSION: &[u8] = &[0x20, 0, 0x9f, 0xff, 0, 8, 1, 1, 0, 0x01, 0xe1, 0x40];
+        let quote = |mut frame: Vec<u8>| {
+            frame.resize(LINK + 128, 0);
+            [frame.as_slice(), EXTENSION].concat()
+        };
+        for (content, payload) in [(UDP, 7), (UDP, 600), (SYN, 0), (SYN, 600)] {
+            let mut host = Host::<A>::roomy();
+            let frame = Frame { payload: vec![5; payload], ..Frame::new(content, A::container(20000), A::DNS) }.bytes();
+            let (_, sent) = host.meet(Side::Inside, frame.clone());
+            let error = error_about(&quote(sent), A::PEERS[1], A::HOSTS[0]);
+            // As if it had been about what the container has sent, its checksum too.
+            let expected = error_about(&quote(frame), A::PEERS[1], A::CONTAINERS[1]);
+            assert_eq!(host.meet(Side::Outside, error), (Verdict::Translated, expected), "{content:?} {payload}");
         }
     }
 }

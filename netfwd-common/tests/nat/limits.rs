@@ -23,6 +23,7 @@ for_both_families! {
     no_host_rule_is_needed_while_nothing_of_the_host_moves,
     an_address_that_is_gone_opens_nothing_more,
     an_excluded_destination_is_reached_as_it_is,
+    a_port_mapped_on_a_loopback_address_is_for_the_host_alone,
 }
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod generic {
     use std::collections::BTreeSet;
 
     use netfwd_common::{
-        abi::{Endpoint, FlowEvent, Protocol, Reason, Side, Tuple},
+        abi::{Endpoint, FlowEvent, Mapping, Protocol, Reason, Rule, Side, Tuple},
         conntrack,
         verdict::Verdict,
     };
@@ -357,5 +358,21 @@ mod generic {
         assert_eq!((verdict, source_of(&answer)), (Verdict::Translated, A::MAPPED));
         host.0.end_rule(HOST_RULE);
         assert_eq!(host.outside_of(UDP, A::container(2000), excluded), A::host(2000));
+    }
+
+    pub(super) fn a_port_mapped_on_a_loopback_address_is_for_the_host_alone<A: Cast>() {
+        let mut host = Host::<A>::roomy();
+        let rule = Rule { id: EXACT_RULE, generation: host.0.tables.generations[&EXACT_RULE] };
+        let mapped = Endpoint::new(A::LOOPBACK, 7070);
+        for protocol in [Protocol::TCP, Protocol::UDP] {
+            host.0.tables.mappings.insert((protocol, mapped), Mapping::new(rule, 7070, 7070, A::TARGET));
+        }
+        for content in [SYN, ACK, UDP] {
+            assert_eq!(host.receive(content, A::CLIENT, mapped).0, Verdict::Drop(Reason::RemoteToLoopback));
+        }
+        assert_eq!(host.turn(UDP, A::container(20000), mapped).0, Verdict::Drop(Reason::RemoteToLoopback));
+        let other = Endpoint::new(A::LOOPBACK, 7071);
+        assert_eq!(host.receive(UDP, A::CLIENT, other).0, Verdict::Pass(Reason::NotOurs));
+        assert_eq!(host.records(), 0);
     }
 }

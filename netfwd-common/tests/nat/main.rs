@@ -81,3 +81,5 @@ mod properties;
 mod protocols;
 #[cfg(test)]
 mod rewrite;
+#[cfg(test)]
+mod segments;

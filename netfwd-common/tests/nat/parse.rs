@@ -1,13 +1,13 @@
 //! Frames beside what the parser is to make of them.
 
-use std::{env, fs, panic, path::PathBuf};
+mod corpus;
+mod extension_headers;
 
 use crate::packets::{Content, Ip, LINK, framed};
 use netfwd_common::{
     abi::{Endpoint, Protocol, Reason, Side, Tuple, V4, V6},
     parse::{self, Chunk, Family, Fragmentation, Headers, Kind, TcpFlags},
 };
-use proptest::{collection::vec, prelude::*};
 
 const TCP: Content = Content::Tcp(0x12, 0);
 
@@ -312,182 +312,6 @@ fn another_familys_icmp_is_another_protocol() {
     assert_eq!(parsed::<V6>(&frame_of::<V6>(1, &[8, 0, 0, 0, 0, 0, 0, 0])).transport.kind, Kind::Other);
 }
 
-#[test]
-fn extension_headers_are_passed_over() {
-    for chain in [&[0_u8] as &[u8], &[60], &[43], &[0, 60, 43, 60], &[60; 8]] {
-        let headers = parsed::<V6>(&extended(chain, Content::Udp));
-        assert_eq!(headers.transport.kind, Kind::Udp, "{chain:?}");
-        assert_eq!(ends(&headers), (V6::ENDS[0], V6::ENDS[1]));
-        assert_eq!(usize::try_from(headers.transport_at), Ok(LINK + 40 + 16 * chain.len()));
-    }
-}
-
-#[test]
-fn a_chain_of_extension_headers_that_is_too_long_or_overruns_is_truncated() {
-    assert_eq!(parsed::<V6>(&extended(&[60; 9], Content::Udp)).tuple(Side::Inside), Err(Reason::Truncated));
-    for chain in [&[0_u8] as &[u8], &[60], &[43], &[0, 60]] {
-        let whole = extended(chain, Content::Udp);
-        for length in 1..16 * chain.len() {
-            let mut cut = whole[..LINK + 40 + length].to_vec();
-            cut[18..20].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
-            let headers = parsed::<V6>(&cut);
-            assert_eq!(headers.tuple(Side::Inside), Err(Reason::Truncated), "{chain:?} {length}");
-            assert_eq!(headers.source, V6::ENDS[0].address);
-        }
-        // The last header claims more than there is.
-        let bytes = changed(&whole, LINK + 40 + 16 * (chain.len() - 1) + 1, [0xff]);
-        assert_eq!(parsed::<V6>(&bytes).tuple(Side::Inside), Err(Reason::Truncated), "{chain:?}");
-    }
-}
-
-#[test]
-fn a_packet_on_its_way_through_a_routing_header_is_unsupported() {
-    let bytes = changed(&extended(&[43], Content::Udp), LINK + 40 + 3, [1]);
-    assert_eq!(parsed::<V6>(&bytes).tuple(Side::Inside), Err(Reason::UnsupportedProtocol));
-}
-
-#[test]
-fn no_next_header_is_another_protocol() {
-    let headers = parsed::<V6>(&frame_of::<V6>(59, &[0; 8]));
-    assert_eq!((headers.transport.kind, headers.transport.protocol.number()), (Kind::Other, 59));
-}
-
-#[test]
-fn a_lone_fragment_is_a_whole_packet() {
-    let headers = parsed::<V6>(&fragment::<V6>(Content::Udp, 0, false));
-    assert_eq!((headers.fragment, headers.transport.kind), (Fragmentation::Whole, Kind::Udp));
-}
-
-#[test]
-fn a_fragment_of_a_fragment_is_refused() {
-    let inner = [&[17, 0, 0, 1, 0, 0, 0, 9][..], &Content::Udp.bytes(V6::ENDS[0], V6::ENDS[1], &[1; 16])].concat();
-    let headers = parsed::<V6>(&fragment_of::<V6>(44, &inner, 0, true));
-    assert_eq!(headers.tuple(Side::Inside), Err(Reason::Fragment));
-    assert_ne!(headers.transport.kind, Kind::LaterFragment);
-}
-
-#[test]
-fn a_later_fragment_that_goes_on_with_an_extension_header_is_of_an_unknown_protocol() {
-    let headers = parsed::<V6>(&fragment_of::<V6>(60, &[0; 16], 5, true));
-    assert_eq!((headers.transport.kind, headers.fragment), (Kind::LaterFragment, Fragmentation::Later));
-}
-
-#[test]
-fn a_big_packet_with_its_jumbo_option_ends_with_the_buffer() {
-    // What kernels since 5.19 put before a GSO packet of more than 64 KiB.
-    let udp = Content::Udp.bytes(V6::ENDS[0], V6::ENDS[1], &[]);
-    let jumbo = [&[17, 0, 0xc2, 4, 0, 1, 0x11, 0x70][..], &udp, &vec![7; 70_000]].concat();
-    let mut ip = V6::ip(V6::ENDS[0].address, V6::ENDS[1].address, 0, 0, &[]);
-    ip.extend(jumbo);
-    let headers = parsed::<V6>(&framed::<V6>(&ip));
-    assert_eq!((headers.transport.kind, headers.transport_at), (Kind::Udp, 14 + 40 + 8));
-    assert_eq!(usize::try_from(headers.end_at), Ok(LINK + ip.len()));
-}
-
-/// Every input that the fuzzer starts from or has ever failed on, replayed without a fuzzer.
-#[test]
-fn every_input_of_the_corpus_keeps_the_laws() {
-    for entry in fs::read_dir(corpus()).expect("the corpus is part of the repository") {
-        let path = entry.expect("a readable corpus").path();
-        let input = fs::read(&path).expect("a readable input");
-        assert!(panic::catch_unwind(|| crate::parser::check(&input)).is_ok(), "{} breaks a law", path.display());
-    }
-}
-
-/// `BLESS=1` writes the seeds, after one was added.
-#[test]
-fn the_corpus_holds_every_seed() {
-    for (name, seed) in seeds() {
-        let path = corpus().join(name);
-        if env::var_os("BLESS").is_some() {
-            fs::write(&path, &seed).unwrap();
-        }
-        assert_eq!(fs::read(&path).unwrap_or_default(), seed, "{} is not the seed; BLESS=1 writes it", path.display());
-    }
-}
-
-proptest! {
-    #![proptest_config(crate::packets::config())]
-
-    #[test]
-    fn damaged_packets_keep_the_laws(
-        seed: prop::sample::Index,
-        wrong in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-        cut in prop::option::of(any::<prop::sample::Index>()),
-    ) {
-        let seeds = seeds();
-        let mut bytes = seeds[seed.index(seeds.len())].1.clone();
-        for (at, byte) in wrong {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        crate::parser::check(&bytes);
-    }
-
-    #[test]
-    fn arbitrary_bytes_keep_the_laws(version in prop::sample::select(&[0x45_u8, 0x46, 0x4f, 0x60]), mut bytes in vec(any::<u8>(), 1..120)) {
-        bytes[0] = version;
-        crate::parser::check(&bytes);
-        crate::parser::check(&framed::<V4>(&bytes));
-        crate::parser::check(&framed::<V6>(&bytes));
-    }
-}
-
-/// One input for each thing that the parser knows, by name.
-fn seeds() -> Vec<(String, Vec<u8>)> {
-    let mut seeds = [seeds_of::<V4>("v4"), seeds_of::<V6>("v6")].concat();
-    let mut add = |name: &str, bytes| seeds.push((name.to_owned(), bytes));
-    add("v4-no-link-header", frame::<V4>(Content::Udp)[LINK..].to_vec());
-    add("v4-short-header", changed(&frame::<V4>(Content::Udp), 14, [0x44]));
-    add("v4-long-total-length", changed(&frame::<V4>(Content::Udp), 16, [0xff]));
-    add("v6-extensions", extended(&[0, 60, 43, 60], Content::Udp));
-    add("v6-too-many-extensions", extended(&[60; 9], Content::Udp));
-    add("v6-long-extension", changed(&extended(&[60], Content::Udp), LINK + 41, [0xff]));
-    add("vlan", changed(&frame::<V4>(Content::Udp), 12, [0x81]));
-    seeds
-}
-
-fn seeds_of<A: Ip>(family: &str) -> Vec<(String, Vec<u8>)> {
-    let quote = |content| {
-        let ip = crate::packets::ip::<A>(content, [A::ENDS[1], A::ENDS[0]], 0, b"netfwd!");
-        framed::<A>(&crate::packets::ip(Content::TimeExceeded, [A::ENDS[2], A::ENDS[1]], 0, &ip))
-    };
-    let syn = || {
-        let mut segment = Content::Tcp(2, 1).bytes(A::ENDS[0], A::ENDS[1], &[]);
-        segment[20..24].copy_from_slice(&[2, 4, 5, 0xb4]);
-        frame_of::<A>(6, &segment)
-    };
-    [
-        ("tcp", frame_with::<A>(Content::Tcp(0x10, 10), 10)),
-        ("syn", syn()),
-        ("udp", frame::<A>(Content::Udp)),
-        ("udp-without-checksum", frame::<A>(Content::BareUdp)),
-        ("sctp", frame::<A>(Content::Sctp(1))),
-        ("gre", frame::<A>(Content::Gre)),
-        ("ah", frame_of::<A>(51, &[0; 24])),
-        ("echo-request", frame::<A>(Content::EchoRequest)),
-        ("echo-reply", frame::<A>(Content::EchoReply)),
-        ("first-fragment", fragment::<A>(Content::Udp, 0, true)),
-        ("later-fragment", fragment::<A>(Content::Udp, 1, false)),
-        ("long-fragment", fragment::<A>(Content::Udp, 8191, false)),
-        ("quoted-udp", quote(Content::Udp)),
-        ("quoted-tcp", quote(Content::Tcp(0x10, 0))),
-        ("quoted-sctp", quote(Content::Sctp(0))),
-        ("quoted-echo", quote(Content::EchoRequest)),
-        ("quoted-error", quote(Content::TimeExceeded)),
-        ("truncated", frame_of::<A>(6, &[0; 19])),
-    ]
-    .map(|(name, bytes)| (format!("{family}-{name}"), bytes))
-    .to_vec()
-}
-
-fn corpus() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/parse")
-}
-
 fn frame<A: Ip>(content: Content) -> Vec<u8> {
     frame_with::<A>(content, 0)
 }
@@ -512,16 +336,6 @@ fn fragment_of<A: Ip>(protocol: u8, data: &[u8], offset: u16, more: bool) -> Vec
 
 fn identification<A: Ip>() -> [u8; 4] {
     if A::FAMILY == 0 { [0, 0, 0x12, 0x34] } else { [1, 2, 3, 4] }
-}
-
-/// An IPv6 packet with these extension headers of 16 bytes each.
-fn extended(chain: &[u8], content: Content) -> Vec<u8> {
-    let mut payload = Vec::new();
-    for next in chain[1..].iter().copied().chain([content.protocol::<V6>()]) {
-        payload.extend([next, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    }
-    payload.extend(content.bytes(V6::ENDS[0], V6::ENDS[1], b"netfwd!"));
-    frame_of::<V6>(chain[0], &payload)
 }
 
 fn changed<const N: usize>(frame: &[u8], at: usize, bytes: [u8; N]) -> Vec<u8> {

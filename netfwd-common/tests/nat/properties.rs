@@ -63,7 +63,7 @@ proptest! {
     #[test]
     fn a_checksum_is_the_complement_of_the_ones_complement_sum(data in vec(word(), 1..40), odd: Option<u8>) {
         let bytes: Vec<u8> = data.into_iter().flatten().chain(odd).collect();
-        let sum = laws::residue(&bytes);
+        let sum = laws::bytes::residue(&bytes);
         let checksum = u64::from(u16::from_be_bytes(checksum::full(&bytes)));
         prop_assert_eq!((sum + checksum) % 0xffff, 0);
         prop_assert_eq!(checksum == 0xffff, bytes.iter().all(|byte| *byte == 0), "negative zero is for zeros only");

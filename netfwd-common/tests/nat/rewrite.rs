@@ -4,8 +4,6 @@ use crate::packets::{Content, Ip, LINK, folded, fragment, framed, ip, sum};
 use netfwd_common::{
     abi::{Endpoint, Protocol, Reason, Side, Tuple, V4, V6},
     answer,
-    memory::MemoryTables,
-    mss,
     packet::Packet as _,
     parse::{Headers, Kind},
     quote, rewrite,
@@ -39,8 +37,6 @@ both! {
     a_quoted_fragment_gets_the_new_addresses,
     an_error_about_an_error_is_unsupported,
     a_quote_that_is_no_packet_is_unrelated,
-    a_segment_size_is_lowered_wherever_it_stands,
-    options_without_a_sensible_segment_size_are_left_alone,
     a_refusal_quotes_the_packet_to_its_sender,
     nobody_is_told_of_what_must_not_be_answered,
 }
@@ -214,66 +210,6 @@ mod generic {
         }
     }
 
-    pub(crate) fn a_segment_size_is_lowered_wherever_it_stands<const N: usize>()
-    where
-        [u8; N]: Ip,
-    {
-        let of = |options: &[u8], size: u16| {
-            let bytes = [options, &[2, 4], &size.to_be_bytes()].concat();
-            syn::<[u8; N]>(0x02, &bytes, b"data")
-        };
-        let before: [&[u8]; 6] = [&[], &[1], &[1, 1], &[3, 3, 7], &[8, 10, 0, 0, 0, 0, 0, 0, 0, 0], &[1; 36]];
-        for options in before {
-            for (size, max, expected) in
-                [(1460, 1360, 1360), (1360, 1360, 1360), (536, 1360, 536), (0xff00, 0x00ff, 0x00ff)]
-            {
-                let mut frame = of(options, size);
-                let headers = parsed::<[u8; N]>(&frame);
-                let is_lowered =
-                    mss::clamp(frame.as_mut_slice(), &MemoryTables::new(1), &headers, u16::to_be_bytes(max));
-                assert_eq!(is_lowered, Some(size > max), "{options:?} {size} {max}");
-                assert_eq!(frame, of(options, expected), "{options:?} {size} {max}");
-            }
-        }
-    }
-
-    pub(crate) fn options_without_a_sensible_segment_size_are_left_alone<const N: usize>()
-    where
-        [u8; N]: Ip,
-    {
-        let options: [&[u8]; 9] = [
-            &[],
-            &[1; 40],
-            &[0, 2, 4, 0xff, 0xff],
-            &[3, 0, 2, 4, 0xff, 0xff],
-            &[3, 1, 2, 4, 0xff, 0xff],
-            &[2, 3, 0xff, 0xff],
-            &[8, 40, 2, 4, 0xff, 0xff],
-            &[1, 1, 1, 2],
-            &[1, 1, 2, 4],
-        ];
-        for options in options {
-            let whole = syn::<[u8; N]>(0x02, options, &[2, 4, 0xff, 0xff]);
-            let mut frame = whole.clone();
-            let headers = parsed::<[u8; N]>(&frame);
-            assert_eq!(
-                mss::clamp(frame.as_mut_slice(), &MemoryTables::new(1), &headers, [1, 0]),
-                Some(false),
-                "{options:?}"
-            );
-            assert_eq!(frame, whole);
-        }
-        for (flags, expected) in [(0x02, true), (0x12, true), (0x10, false), (0x11, false)] {
-            let mut frame = syn::<[u8; N]>(flags, &[2, 4, 0xff, 0xff], b"");
-            let headers = parsed::<[u8; N]>(&frame);
-            assert_eq!(
-                mss::clamp(frame.as_mut_slice(), &MemoryTables::new(1), &headers, [1, 0]),
-                Some(expected),
-                "{flags:#x}"
-            );
-        }
-    }
-
     pub(crate) fn a_refusal_quotes_the_packet_to_its_sender<const N: usize>()
     where
         [u8; N]: answer::Answer + Ip,
@@ -409,17 +345,6 @@ fn error<A: Ip>([source, destination]: [A; 2], options: usize, quote: &[u8]) -> 
 }
 
 /// A SYN, with other flags if so, whose options are padded with zeros.
-fn syn<A: Ip>(flags: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
-    let words = options.len().div_ceil(4);
-    let content = Content::Tcp(flags, words);
-    let [source, destination] = before::<A>();
-    let mut segment = content.bytes(source, destination, payload);
-    segment[20..20 + words * 4].fill(0);
-    segment[20..20 + options.len()].copy_from_slice(options);
-    content.seal(source.address, destination.address, &mut segment);
-    framed::<A>(&A::ip(source.address, destination.address, 6, 0, &segment))
-}
-
 fn before<A: Ip>() -> [Endpoint<A>; 2] {
     [A::ENDS[0], A::ENDS[1]]
 }

@@ -1,9 +1,9 @@
 //! What must hold after every packet and at every moment, whatever came.
 
-use std::{collections::HashSet, ops::Range, sync::atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use netfwd_common::{
-    abi::{DatagramKey, Fate, Filtering, FlowEvent, LiveConnection, Protocol, Reason, Rule, Side, Slot, Tuple},
+    abi::{DatagramKey, Fate, Filtering, LiveConnection, Protocol, Reason, Rule, Side, Slot, Tuple},
     conntrack::{self, State},
     memory::MemoryTables,
     parse::{Fragmentation, Headers, Kind, TcpFlags, Transport},
@@ -12,6 +12,16 @@ use netfwd_common::{
 };
 
 use crate::world::{BRIDGE, Place, Plan, UPLINK};
+
+#[path = "laws/bytes.rs"]
+pub(crate) mod bytes;
+#[path = "laws/tables.rs"]
+mod tables;
+
+pub(crate) use bytes::{Fields, crc32c, fields};
+pub(crate) use tables::check_tables;
+
+use bytes::{check_bytes, check_only, check_sums, header_checksum, usize};
 
 /// Records that one packet opens at most: account, binding, permission and connection.
 const RECORDS_AT_ONCE: usize = 4;
@@ -76,71 +86,8 @@ fn seen<A: Place>(number: u32, record: &LiveConnection<A>) -> Seen<A> {
     }
 }
 
-/// Both tuples or none, no two records share one, and no slot or event is lost.
-pub(crate) fn check_tables<A: Place>(tables: &MemoryTables<A>, plan: &Plan) {
-    let (live, index, free) = (live(tables), tables.tuples(), tables.free_slots());
-    for seen in &live {
-        assert_eq!(index.get(&seen.original), Some(&seen.slot), "the original tuple leads to its record");
-        assert_eq!(index.get(&seen.reply), Some(&seen.slot), "the reply tuple leads to its record");
-        assert!(!tables.host_sockets.contains(&seen.reply), "the host's own connections keep their tuples");
-    }
-    let replies: HashSet<_> = live.iter().map(|seen| seen.reply).collect();
-    assert_eq!(replies.len(), live.len(), "reply tuples are unique");
-    assert_eq!(index.len(), live.len() * 2, "no tuple without a live record");
-
-    let mut slots: HashSet<_> = live.iter().map(|seen| seen.slot.number).collect();
-    slots.extend(&free);
-    let used = tables.high_water().min(plan.max_flows);
-    assert_eq!(slots.len(), live.len() + free.len(), "a slot is free or in use, once");
-    assert_eq!(slots, (0..used).collect(), "every slot that was ever used is free or in use");
-
-    let ends = [FlowEvent::Expired, FlowEvent::Ended, FlowEvent::Evicted].map(|event| tables.events(event));
-    let ended: u64 = ends.iter().sum();
-    let connections = live.iter().filter(|seen| seen.is_connection()).count();
-    let count = u64::try_from(connections).expect("few");
-    assert_eq!(tables.events(FlowEvent::Created), count + ended, "every connection that was made lives or ended once");
-    check_shared(tables, &live, plan);
-}
-
-/// A shared record knows how many hold it, and a connection looks like the binding that it holds.
-fn check_shared<A: Place>(tables: &MemoryTables<A>, live: &[Seen<A>], plan: &Plan) {
-    for seen in live {
-        let holders = live.iter().filter(|other| other.parent == seen.slot).count();
-        let children = usize::try_from(seen.state.children()).expect("few");
-        assert_eq!(children, holders, "the holders of {:?} are counted", seen.original);
-        if seen.parent == Slot::NONE || !tables.is_in_force(seen.rule) {
-            continue;
-        }
-        let parent = at(live, seen.parent).expect("what is held lives");
-        assert!(!parent.is_connection(), "a connection is not shared");
-        if seen.is_connection() {
-            let is_binding = parent.original.is_on(Side::Binding);
-            let binding = if is_binding { parent } else { at(live, parent.parent).expect("what is held lives") };
-            check_binding(seen, binding);
-        }
-    }
-    let of = |container: &A| {
-        let bindings = live.iter().filter(|seen| seen.original.is_on(Side::Binding) && tables.is_in_force(seen.rule));
-        bindings.filter(|binding| binding.original.source.address == *container).count()
-    };
-    let most = usize::try_from(plan.max_ports_per_source).expect("few");
-    assert!(most == 0 || A::CONTAINERS.iter().all(|container| of(container) <= most), "too many outside ports");
-}
-
 fn at<A>(live: &[Seen<A>], slot: Slot) -> Option<&Seen<A>> {
     live.iter().find(|seen| seen.slot == slot)
-}
-
-/// Endpoint-independent mapping: what holds a binding has its outside endpoint.
-fn check_binding<A: Place>(seen: &Seen<A>, binding: &Seen<A>) {
-    let (inside, outside) = (binding.original.source, binding.reply.destination);
-    let ends = if seen.original.is_on(Side::Outside) {
-        (seen.reply.source, seen.original.destination)
-    } else {
-        (seen.original.source, seen.reply.destination)
-    };
-    assert_eq!(ends, (inside, outside), "a connection has the endpoints of its binding");
-    assert_eq!(seen.original.protocol, binding.original.protocol);
 }
 
 /// A packet, and what became of it.
@@ -192,6 +139,7 @@ pub(crate) fn check<A: Place>(meeting: &Meeting<'_, A>) {
     check_wire(meeting);
     check_lives(meeting, meeting.headers.as_ref().ok().map(|headers| &headers.transport));
     check_filtering(meeting);
+    check_turned_back(meeting);
 }
 
 fn check_translation<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
@@ -209,113 +157,6 @@ fn check_translation<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
             check_endpoints(meeting, headers);
         }
     }
-}
-
-/// Where the fields of a packet that can be translated are, by the RFCs.
-pub(crate) struct Fields {
-    /// The source address; the destination address follows.
-    pub(crate) addresses: Range<usize>,
-    /// The transport header.
-    pub(crate) transport_at: usize,
-    /// The source port, if there is one.
-    pub(crate) source_port_at: Option<usize>,
-    /// The destination port, if there is one.
-    pub(crate) destination_port_at: Option<usize>,
-    /// The transport header's checksum.
-    pub(crate) checksum: Range<usize>,
-    /// Whether that covers the addresses.
-    pub(crate) has_pseudo_header: bool,
-}
-
-/// The fields of a packet that can be translated.
-pub(crate) fn fields<A: Place>(headers: &Headers<A>) -> Fields {
-    let is_ipv6 = A::FAMILY == 1;
-    let (source, destination, checksum, has_pseudo_header) = match headers.transport.kind {
-        Kind::Tcp => (Some(0), Some(2), 16..18, true),
-        Kind::Udp => (Some(0), Some(2), 6..8, true),
-        Kind::Sctp => (Some(0), Some(2), 8..12, false),
-        Kind::EchoRequest => (Some(4), None, 2..4, is_ipv6),
-        Kind::EchoReply => (None, Some(4), 2..4, is_ipv6),
-        Kind::IcmpError => (None, None, 2..4, is_ipv6),
-        Kind::Other | Kind::LaterFragment => (None, None, 0..0, false),
-        Kind::Untranslatable(reason) => unreachable!("translated although {reason:?}"),
-    };
-    let [transport_at, network_at] = [headers.transport_at, headers.network_at].map(usize);
-    let addresses_at = network_at + usize(A::SOURCE_AT);
-    Fields {
-        addresses: addresses_at..addresses_at + 2 * size_of::<A>(),
-        transport_at,
-        source_port_at: source.map(|at: usize| transport_at + at),
-        destination_port_at: destination.map(|at: usize| transport_at + at),
-        checksum: transport_at + checksum.start..transport_at + checksum.end,
-        has_pseudo_header,
-    }
-}
-
-fn usize(number: u32) -> usize {
-    number.try_into().expect("short")
-}
-
-/// The IPv4 header's own checksum.
-fn header_checksum<A: Place>(network_at: usize) -> Range<usize> {
-    A::CHECKSUM_AT.map_or(0..0, |at| network_at + usize(at)..network_at + usize(at) + 2)
-}
-
-/// Nothing changes but addresses, ports and checksums, and a checksum is as right or as wrong as it was.
-fn check_bytes<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
-    let fields = fields(headers);
-    let ports = [fields.source_port_at, fields.destination_port_at].into_iter().flatten().map(|at| at..at + 2);
-    let others = [fields.addresses.clone(), header_checksum::<A>(usize(headers.network_at)), fields.checksum.clone()];
-    check_only(meeting, &others.into_iter().chain(ports).flatten().collect());
-    check_sums(meeting, headers, &fields);
-}
-
-fn check_only<A>(meeting: &Meeting<'_, A>, rewritten: &HashSet<usize>) {
-    assert_eq!(meeting.before.len(), meeting.after.len());
-    for (offset, (old, new)) in meeting.before.iter().zip(meeting.after).enumerate() {
-        assert!(old == new || rewritten.contains(&offset), "byte {offset} is not the NAT's to change");
-    }
-}
-
-fn check_sums<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>, fields: &Fields) {
-    let (network_at, end_at) = (usize(headers.network_at), usize(headers.end_at));
-    if A::CHECKSUM_AT.is_some() {
-        let header = |frame: &[u8]| residue(&frame[network_at..fields.addresses.end]);
-        assert_eq!(header(meeting.before), header(meeting.after), "IP checksum");
-    }
-    let segment = |frame: &[u8]| frame[fields.transport_at..end_at].to_vec();
-    let (before, after) = (segment(meeting.before), segment(meeting.after));
-    if headers.transport.kind == Kind::Sctp {
-        assert_eq!(crc_error(&before), crc_error(&after), "SCTP checksum");
-    } else if !fields.checksum.is_empty() {
-        let has_checksum =
-            |frame: &[u8]| headers.transport.kind != Kind::Udp || frame[fields.checksum.clone()] != [0; 2];
-        assert_eq!(has_checksum(meeting.before), has_checksum(meeting.after), "a UDP checksum neither goes nor comes");
-        let pseudo =
-            |frame: &[u8]| if fields.has_pseudo_header { residue(&frame[fields.addresses.clone()]) } else { 0 };
-        let sums = (pseudo(meeting.before) + residue(&before), pseudo(meeting.after) + residue(&after));
-        assert!(!has_checksum(meeting.before) || sums.0 % 0xffff == sums.1 % 0xffff, "transport checksum");
-    }
-}
-
-/// The one's-complement sum of bytes, from its definition.
-pub(crate) fn residue(bytes: &[u8]) -> u64 {
-    let word = |pair: &[u8]| u64::from(pair[0]) * 256 + u64::from(pair.get(1).copied().unwrap_or(0));
-    bytes.chunks(2).map(word).sum::<u64>() % 0xffff
-}
-
-/// By how much an SCTP checksum is wrong; a missing one stays.
-fn crc_error(segment: &[u8]) -> Option<u32> {
-    let stored = <[u8; 4]>::try_from(&segment[8..12]).expect("four bytes");
-    (stored != [0; 4]).then(|| crc32c(segment) ^ u32::from_le_bytes(stored))
-}
-
-/// The `CRC32c` of an SCTP packet, bit by bit (RFC 9260 appendix A).
-pub(crate) fn crc32c(segment: &[u8]) -> u32 {
-    let bytes = segment.iter().enumerate().map(|(at, byte)| if (8..12).contains(&at) { 0 } else { *byte });
-    !bytes.fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
-    })
 }
 
 /// A translated packet has the endpoints of its connection's other tuple, and that connection was in force.
@@ -488,5 +329,18 @@ fn check_filtering<A: Place>(meeting: &Meeting<'_, A>) {
             Filtering::Address => assert!(permission.is_some_and(is_for), "{peer:?} was not sent to"),
             Filtering::AddressAndPort => unreachable!("{:?} was admitted", seen.original),
         }
+    }
+}
+
+/// Among containers it is no other.
+fn check_turned_back<A: Place>(meeting: &Meeting<'_, A>) {
+    let tuple = meeting.headers.as_ref().ok().and_then(|headers| headers.tuple(Side::Bridge).ok());
+    let is_let_in = matches!(meeting.verdict, Verdict::Redirected(_));
+    let (Some(tuple), true, Filtering::AddressAndPort) = (tuple, is_let_in, meeting.plan.filtering) else { return };
+    let live = live(meeting.tables);
+    // Only to a binding is a sender known by its own.
+    for seen in live.iter().filter(|seen| seen.original == tuple && seen.parent != Slot::NONE) {
+        let is_answered = seen.state.has(State::REPLIED) || seen.reply.source == tuple.source;
+        assert!(is_answered, "{:?} has not sent to {:?}", seen.reply.source, seen.reply.destination);
     }
 }

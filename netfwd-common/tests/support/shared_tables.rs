@@ -12,8 +12,8 @@ use std::{
 
 use netfwd_common::{
     abi::{
-        Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, LiveConnection, Mapping, Masquerade,
-        Protocol, Rule, Settings, Slot, Tuple, V4,
+        Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
+        Masquerade, Protocol, Rule, Settings, Slot, Tuple, V4,
     },
     memory::MemoryTables,
     tables::{Atomics, ReserveError, Tables},
@@ -29,6 +29,7 @@ pub(crate) struct SharedTables {
     settings: Settings,
     generations: HashMap<u32, AtomicU32>,
     mappings: HashMap<(Protocol, Endpoint<V4>), Mapping<V4>>,
+    interfaces: HashMap<u32, Interface>,
     masquerades: HashMap<(u32, V4), Masquerade<V4>>,
     local: HashSet<V4>,
     routes: HashMap<V4, u32>,
@@ -43,7 +44,7 @@ pub(crate) struct SharedTables {
 impl SharedTables {
     /// The same rules and size, and no connections.
     pub(crate) fn like(tables: MemoryTables<V4>) -> Self {
-        let MemoryTables { settings, generations, mappings, masquerades, local, routes, .. } = tables;
+        let MemoryTables { settings, generations, mappings, interfaces, masquerades, local, routes, .. } = tables;
         let empty: &'static MemoryTables<V4> = Box::leak(Box::new(MemoryTables::new(1)));
         let unused = empty.connection(0).expect("its only slot");
         let max_flows = usize::try_from(settings.max_flows[0]).expect("small");
@@ -51,6 +52,7 @@ impl SharedTables {
             settings,
             generations: generations.into_iter().map(|(id, generation)| (id, generation.into())).collect(),
             mappings,
+            interfaces,
             masquerades,
             local,
             routes,
@@ -136,6 +138,10 @@ impl Tables<V4> for SharedTables {
 
     fn mapping(&self, protocol: Protocol, endpoint: Endpoint<V4>) -> Option<&Mapping<V4>> {
         self.mappings.get(&(protocol, endpoint))
+    }
+
+    fn interface(&self, ifindex: u32) -> Option<&Interface> {
+        self.interfaces.get(&ifindex)
     }
 
     fn masquerade(&self, uplink: u32, source: V4) -> Option<&Masquerade<V4>> {

@@ -35,6 +35,8 @@ pub(crate) trait Place: Translate + AsRef<[u8]> {
     const PEERS: [Self; 2];
     /// A host on the wire that containers reach without masquerading.
     const EXCLUDED: Self;
+    /// An address that every host has for itself.
+    const LOOPBACK: Self;
 }
 
 impl Place for V4 {
@@ -42,6 +44,7 @@ impl Place for V4 {
     const CONTAINERS: [Self; 2] = [[10, 0, 0, 2], [10, 0, 0, 3]];
     const PEERS: [Self; 2] = [[198, 51, 100, 1], [198, 51, 100, 2]];
     const EXCLUDED: Self = [10, 9, 9, 9];
+    const LOOPBACK: Self = [127, 0, 0, 1];
 }
 
 impl Place for V6 {
@@ -49,6 +52,7 @@ impl Place for V6 {
     const CONTAINERS: [Self; 2] = [local(0, 2), local(0, 3)];
     const PEERS: [Self; 2] = [global(2, 1), global(2, 2)];
     const EXCLUDED: Self = local(9, 9);
+    const LOOPBACK: Self = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 }
 
 const fn global(network: u8, host: u8) -> V6 {
@@ -85,6 +89,8 @@ pub(crate) struct Plan {
     pub(crate) max_ports_per_source: u32,
     /// Whether connections are picked up midstream.
     pub(crate) picks_up: bool,
+    /// The largest TCP segments that may be announced over IPv4 and IPv6; 0 for any size.
+    pub(crate) max_segment: [u16; 2],
 }
 
 /// These ports, whatever the source port is.
@@ -112,6 +118,7 @@ impl Plan {
             filtering: Filtering::AddressAndPort,
             max_ports_per_source: 0,
             picks_up: false,
+            max_segment: [0; 2],
         }
     }
 
@@ -125,6 +132,8 @@ impl Plan {
         let (server, client) = (Endpoint::new(A::PEERS[1], 53), Endpoint::new(A::HOSTS[0], 1024));
         let sockets = [Protocol::TCP, Protocol::UDP].map(|it| Tuple::new(it, Side::Outside, server, client));
         tables.host_sockets.extend(sockets);
+        let interfaces = [(UPLINK, Side::Outside), (BRIDGE, Side::Bridge)];
+        tables.interfaces.extend(interfaces.map(|(ifindex, side)| (ifindex, self.interface(1, side))));
         for rule in [HOST_RULE, MASQUERADE_RULE, EXACT_RULE, ANY_RULE] {
             start_rule(&mut tables, rule, &self.ports);
         }
@@ -140,7 +149,7 @@ impl Plan {
             rule: Rule { id: HOST_RULE, generation: host_generation },
             ports: self.ports,
             max_ports_per_source: self.max_ports_per_source,
-            max_segment: [[0; 2]; 2],
+            max_segment: self.max_segment.map(u16::to_be_bytes),
             filtering: self.filtering.number(),
             role: role.number(),
             flags: if self.picks_up { Interface::PICK_UP } else { 0 },

@@ -6,7 +6,6 @@ mod live;
 mod reserved;
 
 use std::{
-    io,
     net::{SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
@@ -17,11 +16,13 @@ use netfwd::datapath::{maps::Maps, pin::PinDir};
 use netfwd_common::abi::{self, Address as _, Endpoint, MappingKey, Protocol, Rule, V4};
 use serde_json::json as value;
 
-use crate::support::{json, lab, netfwd, refused, said};
+use crate::{
+    sockets::{echoes, is_unanswered, udp},
+    support::{json, lab, netfwd, refused, said},
+};
 
 const HOST: &str = "192.168.137.104";
 const SOON: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_millis(300);
 
 /// A lab with netfwd attached.
 fn attached() -> Lab {
@@ -35,29 +36,17 @@ struct Client(UdpSocket);
 
 impl Client {
     fn new(lab: &Lab) -> Self {
-        let socket = lab.client().enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
-        socket.set_read_timeout(Some(SILENCE)).unwrap();
-        Self(socket)
+        Self(udp(lab.client(), 0))
     }
 
     /// Whether the host's `port` answers.
     fn ask(&self, port: u16) -> bool {
-        self.0.send_to(b"question", (HOST, port)).unwrap();
-        let mut buffer = [0; 64];
-        loop {
-            match self.0.recv_from(&mut buffer) {
-                Ok((length, sender)) => {
-                    assert_eq!((&buffer[..length], sender), (&b"question"[..], address(port)));
-                    return true;
-                }
-                // A socket with a timeout is not waited for again by itself.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
-                    return false;
-                }
-            }
-        }
+        echoes(&self.0, address(port))
+    }
+
+    /// Whether the host's `port` does not answer.
+    fn gets_nothing(&self, port: u16) -> bool {
+        is_unanswered(&self.0, address(port))
     }
 }
 
@@ -67,6 +56,10 @@ fn address(port: u16) -> SocketAddr {
 
 fn asked_by(lab: &Lab, port: u16) -> bool {
     Client::new(lab).ask(port)
+}
+
+fn nobody_answers(lab: &Lab, port: u16) -> bool {
+    Client::new(lab).gets_nothing(port)
 }
 
 #[test]
@@ -141,7 +134,7 @@ fn what_a_killed_map_left_is_not_in_force_and_goes_with_the_next_change() {
         maps.v4.mappings.insert(&key, mapping, 0).unwrap();
     }
     let _server = UdpEcho::start(&lab.containers()[0], 5353).unwrap();
-    assert!(!asked_by(&lab, 5300));
+    assert!(nobody_answers(&lab, 5300));
     assert_eq!(json(&lab, &["list"]), value!({ "mappings": [] }));
     assert_eq!(said(&lab, &["map", "5300:172.17.0.2:5353/udp"]), "mapped 5300/udp to 172.17.0.2:5353\n");
     assert!(asked_by(&lab, 5300));
@@ -184,7 +177,7 @@ fn removing_a_mapping_ends_its_flows_and_no_others() {
     let (client, other) = (Client::new(&lab), Client::new(&lab));
     assert!(client.ask(5300) && other.ask(5301));
     said(&lab, &["unmap", "5300/udp"]);
-    assert!(!client.ask(5300));
+    assert!(client.gets_nothing(5300));
     assert!(other.ask(5301));
     let flows = json(&lab, &["flows"]);
     assert_eq!(flows["flows"].as_array().unwrap().len(), 1, "{flows}");

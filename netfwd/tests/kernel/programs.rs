@@ -18,3 +18,5 @@ mod namespace;
 mod reaper;
 mod table;
 mod verifier;
+
+pub(crate) use datapath::OBJECT;

@@ -1,5 +1,6 @@
 //! Whole labs with real clients: what users see.
 
+mod builds;
 mod expiry;
 mod host;
 mod limits;

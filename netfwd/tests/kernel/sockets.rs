@@ -23,10 +23,10 @@ pub(crate) fn udp(netns: &Netns, port: u16) -> UdpSocket {
     udp_at(netns, (Ipv4Addr::UNSPECIFIED, port).into())
 }
 
-/// A UDP socket at `address`.
+/// A UDP socket at `address`, which waits long for what must come: an emulated machine is slow.
 pub(crate) fn udp_at(netns: &Netns, address: SocketAddr) -> UdpSocket {
     let socket = netns.enter(|| UdpSocket::bind(address)).unwrap().unwrap();
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
 
@@ -39,7 +39,9 @@ pub(crate) fn echoes(socket: &UdpSocket, target: SocketAddr) -> bool {
 /// Sends one datagram and gets no answer.
 pub(crate) fn is_unanswered(socket: &UdpSocket, target: SocketAddr) -> bool {
     socket.set_read_timeout(Some(SILENCE)).unwrap();
-    !echoes(socket, target)
+    let is_unanswered = !echoes(socket, target);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    is_unanswered
 }
 
 /// Waits for a datagram with `content` from `sender`; false if none comes.

@@ -47,19 +47,39 @@ impl Plan {
 }
 
 fn obstacle(distro: &Distro, missing: &[&Program]) -> String {
-    let names: Vec<_> = missing.iter().map(|program| program.name).collect();
-    let packages = programs::packages(missing, distro.family).join(" ");
-    let advice = match distro.family {
-        Family::Debian => {
-            format!("run as root: apt-get install --no-install-recommends {packages}")
-        }
+    let (found, by_hand): (Vec<&Program>, Vec<&Program>) =
+        missing.iter().copied().partition(|program| program.package(distro.family).is_some());
+    let advice = [install(distro.family, &found), build(&by_hand)];
+    let advice: Vec<_> = advice.into_iter().flatten().collect();
+    format!("{} lacks {}; {}", distro.name, names(missing), advice.join("; "))
+}
+
+fn install(family: Family, found: &[&Program]) -> Option<String> {
+    if found.is_empty() {
+        return None;
+    }
+    let packages = programs::packages(found, family).join(" ");
+    Some(match family {
+        Family::Debian => format!("run as root: apt-get install --no-install-recommends {packages}"),
         Family::Fedora => format!("run as root: dnf install {packages}"),
         Family::Arch => format!("run as root: pacman -S {packages}"),
         Family::Suse => format!("run as root: zypper install {packages}"),
         Family::Alpine => format!("run as root: apk add {packages}"),
         Family::Other => format!("install what Debian calls {packages}"),
-    };
-    format!("{} lacks {}; {advice}", distro.name, names.join(", "))
+    })
+}
+
+/// What is to be done about programs of which no package is known: they must be found by their names.
+fn build(by_hand: &[&Program]) -> Option<String> {
+    if by_hand.is_empty() {
+        return None;
+    }
+    let debian = programs::packages(by_hand, Family::Debian).join(" ");
+    Some(format!("install {} by hand, as programs of these names: in Debian they are {debian}", names(by_hand)))
+}
+
+fn names(programs: &[&Program]) -> String {
+    programs.iter().map(|program| program.name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -117,6 +137,18 @@ mod tests {
         assert_eq!(plan.steps, []);
         let expected = "This system lacks tcpdump, nc; run as root: pacman -S netcat-openbsd tcpdump";
         assert_eq!(plan.obstacle.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_a_distribution_does_not_have_is_to_be_installed_by_hand() {
+        const STUN: Program = Program::of_debian("stun", "stun-client");
+        let mut state = complete(Family::Fedora, true);
+        state.missing = vec![&TCPDUMP, &STUN];
+        let by_hand = "install stun by hand, as programs of these names: in Debian they are stun-client";
+        let expected = format!("This system lacks tcpdump, stun; run as root: dnf install tcpdump; {by_hand}");
+        assert_eq!(Plan::new(&state).obstacle, Some(expected));
+        state.missing = vec![&STUN];
+        assert_eq!(Plan::new(&state).obstacle, Some(format!("This system lacks stun; {by_hand}")));
     }
 
     #[test]

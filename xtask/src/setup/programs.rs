@@ -6,6 +6,9 @@ use super::Scope;
 use super::distro::Family;
 use crate::workspace;
 
+/// No package is known to have it.
+const NONE: &str = "";
+
 pub(super) struct Program {
     pub(super) name: &'static str,
     needed_for: Scope,
@@ -17,14 +20,21 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn package(&self, family: Family) -> &'static str {
-        match family {
+    /// The package that it comes in, if the distributions of `family` have one.
+    pub(super) fn package(&self, family: Family) -> Option<&'static str> {
+        let package = match family {
             Family::Debian | Family::Other => self.debian,
             Family::Fedora => self.fedora,
             Family::Arch => self.arch,
             Family::Suse => self.suse,
             Family::Alpine => self.alpine,
-        }
+        };
+        Some(package).filter(|package| *package != NONE)
+    }
+
+    /// Programs that only Debian and what descends from it are known to have.
+    pub(super) const fn of_debian(name: &'static str, package: &'static str) -> Self {
+        Self { fedora: NONE, arch: NONE, suse: NONE, alpine: NONE, ..Self::plain(name, package) }
     }
 
     /// Programs that are the same package under the same name everywhere.
@@ -50,9 +60,8 @@ static PROGRAMS: [Program; 17] = [
     Program::plain("ethtool", "ethtool"),
     Program { needed_for: Scope::Tests, ..Program::plain("traceroute", "traceroute") },
     Program { needed_for: Scope::Tests, debian: "iputils-tracepath", ..Program::plain("tracepath", "iputils") },
-    // Elsewhere the two go by other names, or are not packaged.
-    Program { needed_for: Scope::Tests, ..Program::plain("stun", "stun-client") },
-    Program { needed_for: Scope::Tests, ..Program::plain("stund", "stun-server") },
+    Program { needed_for: Scope::Tests, ..Program::of_debian("stun", "stun-client") },
+    Program { needed_for: Scope::Tests, ..Program::of_debian("stund", "stun-server") },
 ];
 
 static QEMU: Program = Program {
@@ -77,7 +86,7 @@ pub(super) fn missing(scope: Scope) -> Vec<&'static Program> {
 
 /// The packages of `programs` in `family`, each once.
 pub(super) fn packages(programs: &[&Program], family: Family) -> Vec<&'static str> {
-    let mut packages: Vec<_> = programs.iter().map(|program| program.package(family)).collect();
+    let mut packages: Vec<_> = programs.iter().filter_map(|program| program.package(family)).collect();
     packages.sort_unstable();
     packages.dedup();
     packages
@@ -95,6 +104,15 @@ mod tests {
     fn only_the_tests_need_a_virtual_machine() {
         assert!(!names(Scope::Demo).contains(&QEMU.name));
         assert_eq!(names(Scope::Tests).contains(&QEMU.name), ARCH == "x86_64");
+    }
+
+    #[test]
+    fn only_debian_is_known_to_have_the_stun_programs() {
+        let stun: Vec<_> = PROGRAMS.iter().filter(|program| program.name.starts_with("stun")).collect();
+        assert_eq!(packages(&stun, Family::Debian), ["stun-client", "stun-server"]);
+        for family in [Family::Fedora, Family::Arch, Family::Suse, Family::Alpine] {
+            assert!(packages(&stun, family).is_empty(), "{family:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use ipnet::IpNet;
-use netfwd_common::abi::{self, PortChoice, Role, Rule, V4, V6};
+use netfwd_common::abi::{self, Filtering, PortChoice, Role, Rule, V4, V6};
 
 use super::{Host, configure};
 use crate::{
@@ -54,6 +54,7 @@ fn served(bridge: &Interface, uplink: &abi::Interface) -> Result<abi::Interface>
         rule: Rule::default(),
         ports: PortChoice::default(),
         max_ports_per_source: 0,
+        filtering: Filtering::default().number(),
         role: Role::Bridge.number(),
         ..*uplink
     })

@@ -21,6 +21,7 @@ const UDP_WITHOUT_CHECKSUM: Content = Content::BareUdp;
 
 const HOSTS: [V4; 2] = V4::HOSTS;
 const CONTAINERS: [V4; 2] = V4::CONTAINERS;
+const LOOPBACK: V4 = V4::LOOPBACK;
 const PEERS: [V4; 2] = V4::PEERS;
 
 const CONTAINER: Endpoint<V4> = Endpoint::new(CONTAINERS[0], 40_000);

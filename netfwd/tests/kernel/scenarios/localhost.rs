@@ -1,11 +1,12 @@
 //! Processes of the host reach mapped ports at the host's own addresses: what docker-proxy was for.
 
+mod control;
+
 use std::{
     fs,
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket},
     os::fd::AsRawFd as _,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -14,20 +15,18 @@ use std::{
     time::Duration,
 };
 
-use lab::{Capture, Lab, Netns, Output, Topology, UdpEcho, WebServer, curl};
-use netfwd_common::abi::names;
+use lab::{Capture, Lab, Netns, Topology, UdpEcho, WebServer, curl};
 use nix::{
     errno::Errno,
     sys::socket::{
         AddressFamily, SockFlag, SockType, SockaddrIn6, connect as connect_socket, setsockopt, socket, sockopt,
     },
 };
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{attached, client, connect, echoes, host, ignore_interruptions, listener, udp};
-use crate::sockets::SILENCE;
-use crate::support::{json, lab, linked_programs, path, pinned_ids, said, wait_until_freed};
+use crate::sockets::{SILENCE, is_unanswered, udp_at};
+use crate::support::said;
 
 const TICK: Duration = Duration::from_millis(5);
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -97,9 +96,7 @@ fn with_ipv6_loopback(lab: &Lab) {
 }
 
 fn v6(netns: &Netns) -> UdpSocket {
-    let socket = netns.enter(|| UdpSocket::bind("[::]:0")).unwrap().unwrap();
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
-    socket
+    udp_at(netns, (Ipv6Addr::UNSPECIFIED, 0).into())
 }
 
 /// Whether a socket that is connected hears its own datagram's echo.
@@ -199,6 +196,7 @@ fn ipv6_sockets_reach_ipv4_mappings() {
     assert!(echoes(&v6(lab.host()), "[::ffff:127.0.0.1]:5300".parse().unwrap()));
     // The kernel cannot send a datagram for an IPv6 destination to an IPv4 one: nobody is there.
     let socket = v6(lab.host());
+    socket.set_read_timeout(Some(SILENCE)).unwrap();
     assert!(!socket.send_to(b"question", "[::1]:5300").is_ok_and(|_| socket.recv(&mut [0; 64]).is_ok()));
 }
 
@@ -221,8 +219,7 @@ fn ipv6_mappings_are_reached_at_ipv6_addresses() {
     said(&lab, &["map", "[::]:8080:[fd00:17::2]:80", "[::]:5300:[fd00:17::2]:53/udp"]);
     let container = &lab.containers()[0];
     let _server = Greeter::start(container.enter(|| TcpListener::bind("[::]:80")).unwrap().unwrap());
-    let dns = container.enter(|| UdpSocket::bind("[::]:53")).unwrap().unwrap();
-    dns.set_read_timeout(Some(SILENCE)).unwrap();
+    let dns = udp_at(container, (Ipv6Addr::UNSPECIFIED, 53).into());
     let answer = |mut ask: Box<dyn FnMut() + '_>| {
         ask();
         let mut buffer = [0; 64];
@@ -288,7 +285,7 @@ fn a_mapping_ends_for_the_hosts_own_sockets_at_once() {
     assert!(echoes(&socket, (LOOPBACK, 5300).into()), "it goes to the other container");
     said(&lab, &["unmap", "--all"]);
     assert!(is_refused(lab.host(), (LOOPBACK, 8080).into()));
-    assert!(!echoes(&udp(lab.host(), 0), (host(&topology), 5300).into()));
+    assert!(is_unanswered(&udp(lab.host(), 0), (host(&topology), 5300).into()));
 }
 
 #[test]
@@ -329,14 +326,11 @@ fn a_socket_bound_to_a_loopback_address_is_left_alone() {
     let lab = mapped(&topology);
     let _web = web_server(&lab);
     let _dns = UdpEcho::start(&lab.containers()[0], 53).unwrap();
-    let bound = |address: Ipv4Addr| {
-        let socket = lab.host().enter(|| UdpSocket::bind((address, 0))).unwrap().unwrap();
-        socket.set_read_timeout(Some(SILENCE)).unwrap();
-        socket
-    };
+    let bound = |address: Ipv4Addr| udp_at(lab.host(), (address, 0).into());
     assert!(echoes(&bound(host(&topology)), (LOOPBACK, 5300).into()), "the host's address can be answered");
     let wire = Capture::start(&lab.containers()[0], "eth0", "host 127.0.0.1").unwrap();
     let socket = bound(LOOPBACK);
+    socket.set_read_timeout(Some(SILENCE)).unwrap();
     let _ = socket.send_to(b"question", (LOOPBACK, 5300)).is_ok_and(|_| socket.recv(&mut [0; 64]).is_ok());
     let curl = |options: &[&str]| curl(lab.host(), "http://127.0.0.1:8080/", options);
     assert_eq!(curl(&["--interface", &format!("host!{}", host(&topology))]).unwrap(), "the page");
@@ -370,100 +364,4 @@ fn an_ipv6_socket_that_refuses_ipv4_does_not_reach_an_ipv4_mapping() {
         connect_socket(socket.as_raw_fd(), &SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 8080, 0, 0)))
     };
     assert_eq!(lab.host().enter(connect).unwrap(), Err(Errno::ENETUNREACH));
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn host_access_can_be_left_out_and_added_later() {
-    let topology = Topology::default();
-    let lab = lab(&topology);
-    let uplink = topology.uplinks[0].name.as_str();
-    said(&lab, &["attach", uplink, "--no-host-access"]);
-    said(&lab, &MAPPINGS);
-    let _server = Greeter::start(listener(&lab.containers()[0], 80));
-    assert_eq!(json(&lab, &["status"])["host_access"], "off");
-    assert!(is_refused(lab.host(), (LOOPBACK, 8080).into()));
-    assert!(said(&lab, &["attach", uplink]).contains("serves mapped ports to this host's own processes"));
-    assert_eq!(json(&lab, &["status"])["host_access"], "on");
-    assert_eq!(hear(lab.host(), (LOOPBACK, 8080).into()), GATEWAY.to_string());
-    assert!(said(&lab, &["attach", uplink]).contains("nothing changed"));
-    assert!(said(&lab, &["attach", uplink, "--no-host-access"]).contains("no longer"));
-    assert!(is_refused(lab.host(), (LOOPBACK, 8080).into()));
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn attaching_again_replaces_the_programs_of_another_build() {
-    let topology = Topology::default();
-    let lab = mapped(&topology);
-    let _server = Greeter::start(listener(&lab.containers()[0], 80));
-    let pinned = |name: &str| lab.pin_dir().join("programs").join(name);
-    let id = || json(&lab, &["status"])["programs"].as_array().unwrap().iter().find_map(id_of_connect).unwrap();
-    // Any other program will do for one of another build.
-    fs::remove_file(pinned("netfwd_connect4")).unwrap();
-    let (other, path) = (pinned("netfwd_getpeername4"), pinned("netfwd_connect4"));
-    let words = ["bpftool", "prog", "pin", "pinned", other.to_str().unwrap(), path.to_str().unwrap()];
-    lab.host().run(&words).unwrap();
-    assert!(said(&lab, &["attach", "ens33"]).contains("put the programs of this version in the place of"));
-    assert!(linked_programs().contains(&id()));
-    assert_eq!(hear(lab.host(), (LOOPBACK, 8080).into()), GATEWAY.to_string());
-    let links = fs::read_dir(lab.pin_dir().join("links")).unwrap().count();
-    assert!(said(&lab, &["attach", "ens33"]).contains("nothing changed"));
-    assert_eq!(fs::read_dir(lab.pin_dir().join("links")).unwrap().count(), links);
-}
-
-fn id_of_connect(program: &Value) -> Option<u64> {
-    if program["name"] == "netfwd_connect4" { program["id"].as_u64() } else { None }
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn nothing_is_attached_after_detach() {
-    let topology = Topology::default();
-    let lab = mapped(&topology);
-    let of_host_access = |path: &PathBuf| names::HOST_ACCESS.iter().any(|name| path.ends_with(name));
-    let links = fs::read_dir(lab.pin_dir().join("links")).unwrap().map(|entry| entry.unwrap().path());
-    assert_eq!(links.filter(of_host_access).count(), names::HOST_ACCESS.len());
-    let programs = pinned_ids(&lab.pin_dir().join("programs"), "prog");
-    let linked = linked_programs();
-    assert!(programs.iter().filter(|id| linked.contains(id)).count() >= names::HOST_ACCESS.len());
-    let _server = Greeter::start(listener(&lab.containers()[0], 80));
-    said(&lab, &["detach", "--all"]);
-    wait_until_freed("prog", &programs);
-    assert!(is_refused(lab.host(), (LOOPBACK, 8080).into()));
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn a_new_address_of_the_host_is_served_after_the_next_change() {
-    let topology = Topology::default();
-    let lab = mapped(&topology);
-    let _server = Greeter::start(listener(&lab.containers()[0], 80));
-    let target: SocketAddr = "192.168.137.105:8080".parse().unwrap();
-    lab.host().run(&["ip", "address", "add", "192.168.137.105/24", "dev", "ens33"]).unwrap();
-    said(&lab, &["map", "9090:172.17.0.2:90"]);
-    assert_eq!(hear(lab.host(), target), GATEWAY.to_string());
-    lab.host().run(&["ip", "address", "delete", "192.168.137.105/24", "dev", "ens33"]).unwrap();
-    said(&lab, &["unmap", "9090"]);
-    assert!(connect(lab.host(), target).is_err(), "it is another host's now");
-}
-
-/// Runs netfwd where the cgroup file systems are hidden.
-fn without_cgroups(lab: &Lab, arguments: &[&str]) -> Output {
-    let (netfwd, pin_dir) = (path(), format!("NETFWD_PIN_DIR={}", lab.pin_dir().display()));
-    let hide = "umount -l /sys/fs/cgroup && exec \"$0\" \"$@\"";
-    let words = ["unshare", "--mount", "env", &pin_dir, "sh", "-c", hide, netfwd.to_str().unwrap()];
-    lab.host().run(&[&words, arguments].concat()).unwrap()
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn without_cgroup2_attach_says_so_and_goes_on() {
-    let lab = lab(&Topology::default());
-    let Output { stdout, stderr, .. } = without_cgroups(&lab, &["attach", "ens33"]);
-    assert!(stderr.contains("no cgroup2 file system is mounted"), "{stderr}");
-    assert!(stdout.contains("attached to ens33"), "{stdout}");
-    assert_eq!(json(&lab, &["status"])["host_access"], "off");
-    let Output { stderr, .. } = without_cgroups(&lab, &["attach", "ens33", "--no-host-access"]);
-    assert_eq!(stderr, "", "it was not asked for");
 }

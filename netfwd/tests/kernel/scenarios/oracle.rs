@@ -1,6 +1,7 @@
 //! One script for two translators: each scenario runs over nftables' NAT and over netfwd, and sees the same.
 //!
-//! Those that only netfwd passes are declared with what nftables does instead; docs/oracle.md lists them.
+//! Those that only netfwd passes are declared with what nftables does instead, in words and by a test that fails once
+//! nftables does otherwise; docs/oracle.md lists them.
 
 mod bindings;
 mod changes;
@@ -10,6 +11,7 @@ mod fragments;
 mod hairpin;
 mod icmp;
 mod moby;
+mod mtu;
 mod nft;
 mod protocols;
 mod stage;
@@ -18,9 +20,9 @@ mod uplinks;
 
 /// Makes tests of scenarios, which are functions of a [`stage::Backend`].
 ///
-/// `same` are run over both, `better` over netfwd alone.
+/// `same` are run over both, `better` over netfwd, and what nftables does instead over that.
 macro_rules! scenarios {
-    (same: [$($same:ident),* $(,)?] better: [$($better:ident: $instead:literal),* $(,)?]) => {
+    (same: [$($same:ident),* $(,)?] better: [$($better:ident: $instead:literal by $nft:ident),* $(,)?]) => {
         mod over_nft {
             use super::super::stage::Backend;
             $(
@@ -50,6 +52,17 @@ macro_rules! scenarios {
             )*
         }
 
+        /// By the name of what netfwd does.
+        mod instead_over_nft {
+            $(
+                #[test]
+                #[ignore = "needs root and BPF: cargo xtask test"]
+                fn $better() {
+                    super::$nft();
+                }
+            )*
+        }
+
         /// Each scenario that only netfwd passes, and what nftables does instead.
         pub(super) const BETTER: &[(&str, &str)] = &[$((stringify!($better), $instead)),*];
     };
@@ -67,6 +80,7 @@ fn the_documentation_lists_what_netfwd_does_better() {
         ("hairpin", hairpin::BETTER),
         ("icmp", icmp::BETTER),
         ("moby", moby::BETTER),
+        ("mtu", mtu::BETTER),
         ("protocols", protocols::BETTER),
         ("tcp", tcp::BETTER),
         ("uplinks", uplinks::BETTER),

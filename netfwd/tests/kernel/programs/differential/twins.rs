@@ -145,7 +145,9 @@ impl<'d, A: Ip + Place> Twins<'d, A> {
                 if verdict != Verdict::Drop(Reason::RewriteFailed) && in_memory == in_kernel {
                     prop_assert_eq!(&memory, &kernel, "{:?}", verdict);
                 }
-                return GO_ON;
+                // It may have been remembered none the less, with ports that were chosen by chance.
+                let is_remembered = (side, verdict) == (Side::Bridge, Verdict::Drop(Reason::Filtered));
+                return Ok(if is_remembered { self.learn_records() } else { ControlFlow::Continue(()) });
             }
         }
         if self.learn(&memory, &kernel).is_break() {
@@ -159,7 +161,25 @@ impl<'d, A: Ip + Place> Twins<'d, A> {
     /// Notes which port stands for which, unless one of them stands for something already.
     fn learn(&mut self, memory: &[u8], kernel: &[u8]) -> ControlFlow<()> {
         let (memory, kernel) = (headers::<A>(memory).transport, headers::<A>(kernel).transport);
-        let ports = [(memory.source_port, kernel.source_port), (memory.destination_port, kernel.destination_port)];
+        self.learn_ports([(memory.source_port, kernel.source_port), (memory.destination_port, kernel.destination_port)])
+    }
+
+    /// The same of the ports in all records.
+    fn learn_records(&mut self) -> ControlFlow<()> {
+        let slots: HashSet<_> = self.world.tables.tuples().values().map(|slot| slot.number).collect();
+        for slot in slots {
+            let (memory, kernel) = (self.world.tables.connection(slot).unwrap(), self.datapath.connection::<A>(slot));
+            for (memory, kernel) in [(memory.original, kernel.original), (memory.reply, kernel.reply)] {
+                self.learn_ports([
+                    (memory.source.port, kernel.source.port),
+                    (memory.destination.port, kernel.destination.port),
+                ])?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn learn_ports(&mut self, ports: [(Port, Port); 2]) -> ControlFlow<()> {
         for (memory, kernel) in ports {
             if self.renamed.get(&memory).unwrap_or(&memory) == &kernel {
                 continue;

@@ -6,7 +6,7 @@ use super::{
     super::frame::{ACK, Content, Frame, SYN, SYN_ACK, UDP},
     CLIENT, CONTAINERS, Case,
     Expected::{Becomes, Passes},
-    HOSTS, MAPPED, PEERS, TARGET, UDP_WITHOUT_CHECKSUM, changed, check, frame,
+    HOSTS, LOOPBACK, MAPPED, PEERS, TARGET, UDP_WITHOUT_CHECKSUM, changed, check, frame,
 };
 
 /// Mapped to the target's next port, on any local address.
@@ -79,7 +79,7 @@ fn what_opens_nothing_at_a_mapped_port_is_the_hosts() {
         passes("not the host's address", UDP, elsewhere(PEERS[0]), Reason::NotOurs),
         passes("multicast", UDP, elsewhere([224, 0, 0, 251]), Reason::NotOurs),
         passes("broadcast", UDP, elsewhere([255; 4]), Reason::NotOurs),
-        passes("loopback", UDP, elsewhere([127, 0, 0, 1]), Reason::NotOurs),
+        passes("loopback", UDP, elsewhere(LOOPBACK), Reason::NotOurs),
         Case::after(
             "a forged answer on the wire",
             opened,

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use lab::{StunServer, Topology, UdpEcho, stun};
@@ -12,7 +13,7 @@ use super::{
     scenarios,
     stage::{Backend, Stage},
 };
-use crate::sockets::{connect_from, echoes, hears, udp_at};
+use crate::sockets::{PATIENCE, SILENCE, connect_from, echoes, hears, udp_at};
 
 scenarios! {
     same: [
@@ -22,12 +23,14 @@ scenarios! {
         stun_reports_independent_mapping_and_port_dependent_filtering,
     ]
     better: [
-        one_socket_keeps_its_port_towards_everybody: "shares a port between endpoints, and then gives one of them a second",
-        one_connecting_port_is_seen_the_same_by_all_servers: "shares a port between endpoints, and then gives one of them a second",
-        parity_is_kept_if_so_asked: "chooses without regard to parity",
-        stun_reports_independent_filtering: "has no such filtering",
-        stun_reports_address_dependent_filtering: "has no such filtering",
-        anybody_may_send_to_an_endpoint_if_so_asked: "has no such filtering",
+        one_socket_keeps_its_port_towards_everybody: "shares a port between endpoints, and then gives one of them a second"
+            by nft_gives_a_socket_a_second_port,
+        one_connecting_port_is_seen_the_same_by_all_servers: "shares a port between endpoints, and then gives one of them a second"
+            by nft_gives_a_connecting_port_a_second_one,
+        parity_is_kept_if_so_asked: "chooses without regard to parity" by nft_changes_parity,
+        stun_reports_independent_filtering: "has no such filtering" by nft_filters_by_port,
+        stun_reports_address_dependent_filtering: "has no such filtering" by nft_filters_by_port,
+        anybody_may_send_to_an_endpoint_if_so_asked: "has no such filtering" by nft_lets_no_stranger_in,
     ]
 }
 
@@ -89,52 +92,90 @@ fn seen_ports(stage: &Stage, mut send: impl FnMut(usize, SocketAddr) -> u16) -> 
 }
 
 fn one_socket_keeps_its_port_towards_everybody(backend: Backend) {
-    for (_, stage) in Stage::of(backend, two_addresses()).families() {
-        let servers = [stage.client(), second_client(&stage)].map(|address| {
-            let address = SocketAddr::new(address, 53);
-            (address, UdpEcho::start_at(stage.lab.client(), address).unwrap())
-        });
-        let sockets = [0, 1].map(|container| stage.udp(stage.c(container), 5353));
-        let seen = seen_ports(&stage, |container, target| {
-            assert!(echoes(&sockets[container], target), "{target}");
-            let (_, server) = servers.iter().find(|(address, _)| *address == target).unwrap();
-            server.peers().last().unwrap().port()
-        });
+    for seen in ports_of_sockets(backend) {
         assert_eq!(seen[0], seen[2], "one endpoint, one port: {seen:?}");
         assert_ne!(seen[0], seen[1], "one port, one endpoint: {seen:?}");
     }
 }
 
+fn nft_gives_a_socket_a_second_port() {
+    for seen in ports_of_sockets(Backend::Nft) {
+        assert!(seen[0] == seen[1] && seen[0] != seen[2], "{seen:?}");
+    }
+}
+
+/// What servers see of sockets, for each family.
+fn ports_of_sockets(backend: Backend) -> [[u16; 3]; 2] {
+    Stage::of(backend, two_addresses()).families().map(|(_, stage)| {
+        let servers = [stage.client(), second_client(&stage)].map(|address| {
+            let address = SocketAddr::new(address, 53);
+            (address, UdpEcho::start_at(stage.lab.client(), address).unwrap())
+        });
+        let sockets = [0, 1].map(|container| stage.udp(stage.c(container), 5353));
+        seen_ports(&stage, |container, target| {
+            assert!(echoes(&sockets[container], target), "{target}");
+            let (_, server) = servers.iter().find(|(address, _)| *address == target).unwrap();
+            server.peers().last().unwrap().port()
+        })
+    })
+}
+
 fn one_connecting_port_is_seen_the_same_by_all_servers(backend: Backend) {
-    for (_, stage) in Stage::of(backend, two_addresses()).families() {
+    for seen in ports_of_connections(backend) {
+        assert_eq!(seen[0], seen[2], "one endpoint, one port: {seen:?}");
+        assert_ne!(seen[0], seen[1], "one port, one endpoint: {seen:?}");
+    }
+}
+
+fn nft_gives_a_connecting_port_a_second_one() {
+    for seen in ports_of_connections(Backend::Nft) {
+        assert!(seen[0] == seen[1] && seen[0] != seen[2], "{seen:?}");
+    }
+}
+
+/// What servers see of TCP connections from one port, for each family.
+fn ports_of_connections(backend: Backend) -> [[u16; 3]; 2] {
+    Stage::of(backend, two_addresses()).families().map(|(_, stage)| {
         let server = stage.tcp_server(stage.lab.client(), 53);
         let mut connections = Vec::new();
-        let seen = seen_ports(&stage, |container, target| {
+        seen_ports(&stage, |container, target| {
             let mut stream = connect_from(stage.c(container), 40_000, target).unwrap();
             // It is accepted once it answers.
             stream.write_all(b"?").unwrap();
             stream.read_exact(&mut [0]).unwrap();
             connections.push(stream);
             server.peers().last().unwrap().port()
-        });
-        assert_eq!(seen[0], seen[2], "one endpoint, one port: {seen:?}");
-        assert_ne!(seen[0], seen[1], "one port, one endpoint: {seen:?}");
-    }
+        })
+    })
 }
 
 /// RFC 4787 REQ-4.
 fn parity_is_kept_if_so_asked(backend: Backend) {
-    let attach = Attach { options: &["--parity"], ..Attach::default() };
-    for (_, stage) in Stage::with(backend, two_addresses(), &attach).families() {
-        let echo = UdpEcho::start_at(stage.lab.client(), (stage.client(), 53).into()).unwrap();
-        for port in 5_352..5_360 {
-            for number in [0, 1] {
-                assert!(echoes(&stage.udp(stage.c(number), port), (stage.client(), 53).into()));
-                let seen = echo.peers().last().unwrap().port();
-                assert_eq!(seen % 2, port % 2, "{port} became {seen}");
-            }
-        }
+    for (port, seen) in ports_of_both_containers(backend) {
+        assert_eq!(seen % 2, port % 2, "{port} became {seen}");
     }
+}
+
+fn nft_changes_parity() {
+    let ports = ports_of_both_containers(Backend::Nft);
+    // By chance it would stay once in 65,536 runs.
+    assert!(ports.iter().any(|(port, seen)| seen % 2 != port % 2), "{ports:?}");
+}
+
+/// Source ports that both containers use, and what becomes of them.
+fn ports_of_both_containers(backend: Backend) -> Vec<(u16, u16)> {
+    let attach = Attach { options: &["--parity"], ..Attach::default() };
+    let stages = Stage::with(backend, two_addresses(), &attach).families();
+    let ports = stages.iter().flat_map(|(_, stage)| {
+        let echo = UdpEcho::start_at(stage.lab.client(), (stage.client(), 53).into()).unwrap();
+        let sent = (5_352..5_360).flat_map(|port| [(0, port), (1, port)]);
+        let ports = sent.map(|(number, port)| {
+            assert!(echoes(&stage.udp(stage.c(number), port), (stage.client(), 53).into()));
+            (port, echo.peers().last().unwrap().port())
+        });
+        ports.collect::<Vec<_>>()
+    });
+    ports.collect()
 }
 
 fn stun_summary(stage: &Stage) -> String {
@@ -160,14 +201,27 @@ fn stun_reports_address_dependent_filtering(backend: Backend) {
     assert!(summary.starts_with("Independent Mapping, Address Dependent Filter, preserves ports"), "{summary}");
 }
 
+fn nft_filters_by_port() {
+    stun_reports_independent_mapping_and_port_dependent_filtering(Backend::Nft);
+}
+
 fn anybody_may_send_to_an_endpoint_if_so_asked(backend: Backend) {
-    let attach = Attach { options: &["--filtering", "endpoint"], ..Attach::default() };
-    for (family, stage) in Stage::with(backend, two_addresses(), &attach).families() {
+    assert_eq!(strangers_are_heard(backend, PATIENCE), [true; 2]);
+}
+
+fn nft_lets_no_stranger_in() {
+    assert_eq!(strangers_are_heard(Backend::Nft, SILENCE), [false; 2]);
+}
+
+/// Whether a container hears whom it has not asked within some time, for each family.
+fn strangers_are_heard(backend: Backend, timeout: Duration) -> [bool; 2] {
+    with_filtering(backend, &["--filtering", "endpoint"]).families().map(|(_, stage)| {
         let echo = UdpEcho::start_at(stage.lab.client(), (stage.client(), 53).into()).unwrap();
         let socket = stage.udp(stage.c(0), 5353);
         assert!(echoes(&socket, (stage.client(), 53).into()));
         let stranger = udp_at(stage.lab.client(), (second_client(&stage), 9_999).into());
         stranger.send_to(b"hello", echo.peers()[0]).unwrap();
-        assert!(hears(&socket, b"hello", (second_client(&stage), 9_999).into()), "{family:?}");
-    }
+        socket.set_read_timeout(Some(timeout)).unwrap();
+        hears(&socket, b"hello", (second_client(&stage), 9_999).into())
+    })
 }

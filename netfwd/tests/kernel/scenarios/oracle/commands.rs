@@ -15,9 +15,17 @@ pub(super) struct Attach {
     /// The outside ports, instead of all.
     pub(super) ports: Option<(u16, u16)>,
     /// The largest TCP segment that may be announced.
-    pub(super) max_segment: Option<u16>,
+    pub(super) max_segment: Option<MaxSegment>,
     /// Options that only netfwd has.
     pub(super) options: &'static [&'static str],
+}
+
+/// How large a TCP segment may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MaxSegment {
+    Bytes(u16),
+    /// What fits through the uplink.
+    Mtu,
 }
 
 /// A published port, or a range of them.
@@ -39,7 +47,13 @@ impl Attach {
         add("--address", self.address.map(|address| address.to_string()));
         add("--no-masquerade", self.exclusion.map(str::to_owned));
         add("--ports", self.ports.map(|(first, last)| format!("{first}-{last}")));
-        add("--clamp-mss", self.max_segment.map(|bytes| bytes.to_string()));
+        add(
+            "--clamp-mss",
+            self.max_segment.map(|size| match size {
+                MaxSegment::Bytes(bytes) => bytes.to_string(),
+                MaxSegment::Mtu => "mtu".to_owned(),
+            }),
+        );
         arguments.extend(self.options.iter().map(|&option| option.to_owned()));
         arguments
     }

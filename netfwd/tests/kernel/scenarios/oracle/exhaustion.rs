@@ -12,7 +12,7 @@ use super::{
     scenarios,
     stage::{Backend, Family, Stage},
 };
-use crate::sockets::{echoes, ignore_interruptions, is_unanswered};
+use crate::sockets::{SILENCE, echoes, ignore_interruptions, is_unanswered};
 
 scenarios! {
     same: [
@@ -21,9 +21,9 @@ scenarios! {
         flows_go_on_when_the_ports_are_used_up,
     ]
     better: [
-        who_gets_no_port_hears_so_at_once: "drops what gets no port, and says nothing",
-        several_ranges_of_ports_are_used_up: "takes one range",
-        one_container_cannot_take_all_ports: "has no such limit",
+        who_gets_no_port_hears_so_at_once: "drops what gets no port, and says nothing" by nft_says_nothing_to_who_gets_no_port,
+        several_ranges_of_ports_are_used_up: "uses the first range alone" by nft_uses_up_one_range,
+        one_container_cannot_take_all_ports: "has no such limit" by nft_lets_one_container_take_all_ports,
     ]
 }
 
@@ -86,6 +86,41 @@ fn flows_go_on_when_the_ports_are_used_up(backend: Backend) {
         }
         let peers = echo.peers();
         assert!(peers.chunks(4).all(|chunk| chunk == &peers[..4]), "each keeps its port: {peers:?}");
+    }
+}
+
+fn nft_says_nothing_to_who_gets_no_port() {
+    for (family, stage) in with_four_ports(Backend::Nft, &[]).families() {
+        let _echo = stage.udp_server(stage.lab.client(), 53);
+        let target = (stage.client(), 53).into();
+        let _flows = four_flows(&stage, 53);
+        let fifth = stage.connected_udp(stage.c(1), target);
+        fifth.set_read_timeout(Some(SILENCE)).unwrap();
+        fifth.send(b"question").unwrap();
+        let error = ignore_interruptions(|| fifth.recv(&mut [0; 64])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{family:?}: {error}");
+    }
+}
+
+/// A rule takes one range. One for another range is never come to.
+fn nft_uses_up_one_range() {
+    let stage = Stage::new(Backend::Nft);
+    let masquerade = "oifname ens33 ip protocol udp masquerade to";
+    let chain = "type nat hook postrouting priority 90;";
+    let rules = format!("{masquerade} :40000-40001; {masquerade} :50000-50001;");
+    stage.lab.host().run(&["nft", &format!("table ip ranges {{\nchain leaving {{ {chain} {rules} }}\n}}")]).unwrap();
+    let _echo = stage.udp_server(stage.lab.client(), 53);
+    let target = (stage.client(), 53).into();
+    let sockets: Vec<_> = (0..3).map(|_| stage.udp(stage.c(0), 0)).collect();
+    assert!(echoes(&sockets[0], target) && echoes(&sockets[1], target));
+    assert!(is_unanswered(&sockets[2], target));
+}
+
+fn nft_lets_one_container_take_all_ports() {
+    for (family, stage) in with_four_ports(Backend::Nft, &[]).families() {
+        let _echo = stage.udp_server(stage.lab.client(), 53);
+        let _flows = four_flows(&stage, 53);
+        assert!(is_unanswered(&stage.udp(stage.c(1), 0), (stage.client(), 53).into()), "{family:?}");
     }
 }
 

@@ -1,15 +1,18 @@
 //! From containers through the host's address back to containers (RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
 
-use std::{io::ErrorKind, net::IpAddr};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr, UdpSocket},
+};
 
 use lab::{Capture, Topology};
 
 use super::{
-    commands::Mapping,
+    commands::{Attach, Mapping},
     scenarios,
     stage::{Backend, Stage},
 };
-use crate::sockets::{assert_tcp, echoes};
+use crate::sockets::{PATIENCE, SILENCE, assert_tcp, echoes, hears};
 
 scenarios! {
     same: [
@@ -18,7 +21,12 @@ scenarios! {
         containers_and_clients_use_one_mapping_at_once,
         no_rule_route_or_hairpin_mode_is_needed,
     ]
-    better: []
+    better: [
+        containers_reach_each_others_outside_ports_once_both_have_sent: "translates nothing there; the host answers"
+            by nft_reaches_no_outside_port_of_a_container,
+        containers_reach_each_others_outside_ports_at_once_if_so_asked: "translates nothing there; the host answers"
+            by nft_reaches_no_outside_port_of_a_container,
+    ]
 }
 
 fn without_offload() -> Topology {
@@ -70,6 +78,58 @@ fn containers_and_clients_use_one_mapping_at_once(backend: Backend) {
         let sockets = [stage.lab.client(), stage.c(1)].map(|netns| stage.udp(netns, 40_000));
         for _ in 0..3 {
             assert!(sockets.iter().all(|socket| echoes(socket, (stage.host(), 5300).into())));
+        }
+    }
+}
+
+/// A socket of each container, with an outside port that is the same as its own.
+fn with_outside_ports(stage: &Stage) -> [(UdpSocket, SocketAddr); 2] {
+    let echo = stage.udp_server(stage.lab.client(), 53);
+    let sockets = [(0, 6_000), (1, 6_001)].map(|(number, port)| {
+        let socket = stage.udp(stage.c(number), port);
+        assert!(echoes(&socket, (stage.client(), 53).into()));
+        (socket, SocketAddr::new(stage.host(), port))
+    });
+    assert_eq!(echo.peers(), sockets.each_ref().map(|(_, outside)| *outside));
+    sockets
+}
+
+/// RFC 4787 REQ-8 and REQ-9: who sends first makes way for the other one, as between two NATs.
+fn containers_reach_each_others_outside_ports_once_both_have_sent(backend: Backend) {
+    for (family, stage) in Stage::new(backend).families() {
+        let [(first, at_first), (second, at_second)] = with_outside_ports(&stage);
+        first.send_to(b"too early", at_second).unwrap();
+        second.set_read_timeout(Some(SILENCE)).unwrap();
+        assert!(!hears(&second, b"too early", at_first), "{family:?}");
+        second.set_read_timeout(Some(PATIENCE)).unwrap();
+        second.send_to(b"hello", at_first).unwrap();
+        assert!(hears(&first, b"hello", at_second), "{family:?}");
+        first.send_to(b"hello too", at_second).unwrap();
+        assert!(hears(&second, b"hello too", at_first), "{family:?}");
+    }
+}
+
+fn containers_reach_each_others_outside_ports_at_once_if_so_asked(backend: Backend) {
+    let attach = Attach { options: &["--filtering", "endpoint"], ..Attach::default() };
+    for (family, stage) in Stage::with(backend, Topology::dual_stack(), &attach).families() {
+        let [(first, at_first), (second, at_second)] = with_outside_ports(&stage);
+        first.send_to(b"hello", at_second).unwrap();
+        assert!(hears(&second, b"hello", at_first), "{family:?}");
+        second.send_to(b"hello too", at_first).unwrap();
+        assert!(hears(&first, b"hello too", at_second), "{family:?}");
+    }
+}
+
+fn nft_reaches_no_outside_port_of_a_container() {
+    for (family, stage) in Stage::new(Backend::Nft).families() {
+        let [(first, at_first), (second, at_second)] = with_outside_ports(&stage);
+        for _ in 0..2 {
+            first.send_to(b"hello", at_second).unwrap();
+            second.send_to(b"hello", at_first).unwrap();
+        }
+        for (socket, sender) in [(first, at_second), (second, at_first)] {
+            socket.set_read_timeout(Some(SILENCE)).unwrap();
+            assert!(!hears(&socket, b"hello", sender), "{family:?}");
         }
     }
 }

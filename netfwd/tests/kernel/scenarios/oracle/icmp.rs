@@ -11,7 +11,7 @@ use etherparse::{
     icmpv4::{DestUnreachableHeader, TimeExceededCode},
     icmpv6::{DestUnreachableCode, TimeExceededCode as TimeExceededCode6},
 };
-use lab::{Capture, Netns, Topology, tcp_ask};
+use lab::{Capture, Netns, Topology, Wire, tcp_ask};
 
 use super::{
     commands::Mapping,
@@ -31,6 +31,7 @@ scenarios! {
         a_container_hears_that_a_port_is_closed_outside,
         a_client_hears_that_a_mapped_port_is_closed,
         an_error_neither_ends_nor_changes_a_flow,
+        rfc5508_req3d_extensions_of_an_error_stay_as_they_are,
     ]
     better: []
 }
@@ -59,7 +60,7 @@ fn narrow_to_the_client(stage: &Stage, family: Family) {
 }
 
 /// The path MTU that `netns` has learnt, if any.
-fn learnt(netns: &Netns, target: IpAddr) -> Option<u16> {
+pub(super) fn learnt(netns: &Netns, target: IpAddr) -> Option<u16> {
     let route = netns.run(&["ip", "route", "get", &target.to_string()]).unwrap().stdout;
     let mut words = route.split_whitespace();
     words.find(|&word| word == "mtu")?;
@@ -67,7 +68,7 @@ fn learnt(netns: &Netns, target: IpAddr) -> Option<u16> {
 }
 
 /// Sends much from `from` to a server at `target`, which is reached as `port` in `to`.
-fn transfer(stage: &Stage, from: &Netns, target: (IpAddr, u16), to: &Netns, port: u16) {
+pub(super) fn transfer(stage: &Stage, from: &Netns, target: (IpAddr, u16), to: &Netns, port: u16) {
     let any = stage.any();
     let server = to.enter(|| TcpListener::bind((any, port))).unwrap().unwrap();
     let received = thread::spawn(move || {
@@ -242,5 +243,48 @@ fn an_error_neither_ends_nor_changes_a_flow(backend: Backend) {
         assert!(echoes(&socket, target));
         let peers = echo.peers();
         assert_eq!(peers[0], peers[1]);
+    }
+}
+
+/// What an RFC 4884 error appends: version 2, a checksum that must stay, and an object of an interface's name.
+const EXTENSION: [u8; 20] = *b"\x20\0\x12\x34\0\x10\x02\x0a\x0c\x01nothing\0\0\0";
+/// Bytes of the quoted packet before it.
+const PADDED: usize = 128;
+
+/// Time exceeded, with an extension (RFC 4884 sections 4.2 and 4.4), about a datagram that a container has sent.
+fn extended_error(stage: &Stage, wire: &Wire, source: SocketAddr, target: SocketAddr) -> Vec<u8> {
+    let quoted = wire.udp((source.ip(), source.port()), (target.ip(), target.port()), b"question").unwrap();
+    let mut content = quoted[14..].to_vec();
+    content.resize(PADDED, 0);
+    content.extend(EXTENSION);
+    let (mut frame, ip) = (Vec::new(), wire.ip(stage.client(), stage.host()));
+    // The length is of 32-bit words, in ICMPv6 of 64-bit words.
+    if stage.host().is_ipv4() {
+        ip.icmpv4_raw(11, 0, [0, 32, 0, 0]).write(&mut frame, &content).unwrap();
+    } else {
+        ip.icmpv6_raw(3, 0, [16, 0, 0, 0]).write(&mut frame, &content).unwrap();
+    }
+    frame
+}
+
+fn rfc5508_req3d_extensions_of_an_error_stay_as_they_are(backend: Backend) {
+    for (family, stage) in Stage::new(backend).families() {
+        let echo = stage.udp_server(stage.lab.client(), 53);
+        let (socket, target) = (stage.udp(stage.c(0), 5353), SocketAddr::new(stage.client(), 53));
+        assert!(echoes(&socket, target));
+        let arriving = Capture::start(stage.c(0), "eth0", "icmp or icmp6[0] = 3").unwrap();
+        let wire = stage.client_wire();
+        let sent = extended_error(&stage, &wire, echo.peers()[0], target);
+        wire.send(&sent).unwrap();
+        let arriving = arriving.stop().unwrap();
+        let frames = arriving.frames().unwrap();
+        assert_eq!(frames.len(), 1, "{family:?}");
+        let container = stage.container(0).to_string();
+        assert_eq!(arriving.lines().unwrap()[0].matches(&container).count(), 1, "{family:?}");
+        // Padding and extension follow the quoted datagram: 8 bytes of UDP, and 8 of content.
+        let after = sent.len() - EXTENSION.len() - PADDED + if family == Family::V4 { 36 } else { 56 };
+        assert_eq!(frames[0][after..], sent[after..], "{family:?}");
+        let checksums = arriving.checksums().unwrap();
+        assert!(checksums.bad.is_empty() && checksums.quoted.is_empty(), "{checksums:?}");
     }
 }

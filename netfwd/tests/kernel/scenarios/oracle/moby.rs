@@ -30,7 +30,8 @@ scenarios! {
         access_published_port_directly_when_nothing_filters,
     ]
     better: [
-        access_published_port_from_host_on_ipv6_loopback: "cannot translate to `[::1]`; Docker starts a proxy process",
+        access_published_port_from_host_on_ipv6_loopback: "cannot translate to `[::1]`; Docker starts a proxy process"
+            by nft_does_not_serve_the_ipv6_loopback_address,
     ]
 }
 
@@ -63,6 +64,13 @@ fn access_published_port_from_host_on_ipv6_loopback(backend: Backend) {
     let echo = stage.udp_server(stage.c(1), 53);
     stage.map(&Mapping::udp(5300, stage.container(1), 53));
     assert!(echoes(&stage.udp(stage.lab.host(), 0), (stage.loopback(), 5300).into()), "{:?}", echo.peers());
+}
+
+fn nft_does_not_serve_the_ipv6_loopback_address() {
+    let stage = Stage::new(Backend::Nft).of_family(Family::V6);
+    let _server = published(&stage);
+    assert_tcp(stage.lab.host(), (stage.host(), 8080));
+    assert_no_tcp(stage.lab.host(), (stage.loopback(), 8080));
 }
 
 fn access_published_port_from_remote_host(backend: Backend) {

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use lab::Topology;
 
-use super::commands::{Attach, Mapping, Ports};
+use super::commands::{Attach, Mapping, MaxSegment, Ports};
 
 const FAMILIES: [&str; 2] = ["ip", "ip6"];
 
@@ -60,10 +60,13 @@ impl fmt::Display for Ruleset {
         self.bridges.iter().try_for_each(|(name, subnets)| hairpin(f, name, subnets))?;
         writeln!(f, "}}\nchain forward {{ type filter hook forward priority 0;")?;
         for (uplink, attach) in &self.uplinks {
-            if let Some(bytes) = attach.max_segment {
-                writeln!(f, "oifname {uplink} tcp flags syn tcp option maxseg size set {bytes};")?;
-                writeln!(f, "iifname {uplink} tcp flags syn tcp option maxseg size set {bytes};")?;
-            }
+            let size = match attach.max_segment {
+                Some(MaxSegment::Bytes(bytes)) => bytes.to_string(),
+                Some(MaxSegment::Mtu) => "rt mtu".to_owned(),
+                None => continue,
+            };
+            writeln!(f, "oifname {uplink} tcp flags syn tcp option maxseg size set {size};")?;
+            writeln!(f, "iifname {uplink} tcp flags syn tcp option maxseg size set {size};")?;
         }
         writeln!(f, "}}\n}}")
     }

@@ -63,11 +63,23 @@ fn send(wire: &Wire, source: IpAddr, destination: IpAddr, protocol: u8, payload:
     wire.send(&wire.packet(source, destination, protocol, payload).unwrap()).unwrap();
 }
 
+/// Waits for a packet of a protocol: who answers must not be faster.
+fn await_protocol(wire: &Wire, protocol: u8) {
+    let is_it = |frame: &[u8]| match frame.get(12..14) {
+        Some([0x08, 0x00]) => frame.get(23) == Some(&protocol),
+        Some([0x86, 0xdd]) => frame.get(20) == Some(&protocol),
+        _ => false,
+    };
+    assert!(wire.receive(PATIENCE, |frame| is_it(frame).then_some(())).unwrap().is_some(), "{protocol}");
+}
+
 fn sctp_goes_out_with_the_hosts_address_and_a_right_checksum(backend: Backend) {
     for (family, stage) in Stage::new(backend).families() {
         let (outside, inside) = (stage.capture("sctp"), Capture::start(stage.c(0), "eth0", "sctp").unwrap());
+        let client = stage.client_wire();
         send(&stage.container_wire(0), stage.container(0), stage.client(), SCTP, &sctp(5_000, 7_000, 1));
-        send(&stage.client_wire(), stage.client(), stage.host(), SCTP, &sctp(7_000, 5_000, 2));
+        await_protocol(&client, SCTP);
+        send(&client, stage.client(), stage.host(), SCTP, &sctp(7_000, 5_000, 2));
         let out = packets(&outside.stop().unwrap(), SCTP);
         assert_eq!((out[0].0, out[0].1), (stage.host(), stage.client()), "{family:?}");
         assert_eq!(sctp_ports(&out[0].2), (5_000, 7_000));
@@ -101,8 +113,10 @@ fn gre_and_esp_go_out_and_come_back(backend: Backend) {
     for (family, stage) in Stage::new(backend).families() {
         for (filter, protocol) in TUNNELS {
             let (outside, inside) = (stage.capture(filter), Capture::start(stage.c(0), "eth0", filter).unwrap());
+            let client = stage.client_wire();
             send(&stage.container_wire(0), stage.container(0), stage.client(), protocol, TUNNELLED);
-            send(&stage.client_wire(), stage.client(), stage.host(), protocol, TUNNELLED);
+            await_protocol(&client, protocol);
+            send(&client, stage.client(), stage.host(), protocol, TUNNELLED);
             let out = packets(&outside.stop().unwrap(), protocol);
             assert_eq!(out[0], (stage.host(), stage.client(), TUNNELLED.to_vec()), "{filter} {family:?}");
             let back = packets(&inside.stop().unwrap(), protocol);

@@ -12,10 +12,7 @@ use super::{
     commands::{Attach, Mapping},
     nft::Ruleset,
 };
-use crate::{
-    sockets::{PATIENCE, udp_at},
-    support,
-};
+use crate::{sockets::udp_at, support};
 
 /// Who translates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,11 +245,9 @@ impl Stage {
         UdpEcho::start_at(netns, (self.any(), port).into()).unwrap()
     }
 
-    /// A UDP socket of the stage's family that waits long for answers; port 0 is a free one.
+    /// A UDP socket of the stage's family; port 0 is a free one.
     pub(super) fn udp(&self, netns: &Netns, port: u16) -> UdpSocket {
-        let socket = udp_at(netns, (self.any(), port).into());
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket
+        udp_at(netns, (self.any(), port).into())
     }
 
     /// A UDP socket that hears of errors.

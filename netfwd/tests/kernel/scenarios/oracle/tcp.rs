@@ -8,10 +8,10 @@ use std::{
 };
 
 use etherparse::{NetSlice, SlicedPacket, TcpOptionElement, TransportSlice};
-use lab::{Topology, Wire};
+use lab::{Capture, Topology, Wire};
 
 use super::{
-    commands::{Attach, Mapping},
+    commands::{Attach, Mapping, MaxSegment},
     scenarios,
     stage::{Backend, Family, Stage},
 };
@@ -24,10 +24,11 @@ scenarios! {
         a_connection_is_picked_up_after_its_flow_was_forgotten,
         a_published_connection_is_picked_up_after_its_flow_was_forgotten,
         the_announced_segment_is_clamped,
+        the_announced_segment_is_clamped_to_the_mtu,
     ]
     better: [
-        an_unsolicited_segment_to_a_containers_port_gets_no_answer: "the host answers with RST",
-        nothing_is_picked_up_unless_asked: "picks up by default, for the whole host",
+        an_unsolicited_segment_to_a_containers_port_gets_no_answer: "the host answers with RST" by nft_lets_the_host_reset_an_unsolicited_segment,
+        nothing_is_picked_up_unless_asked: "picks up by default, for the whole host" by nft_picks_up_without_being_asked,
     ]
 }
 
@@ -122,7 +123,18 @@ fn a_simultaneous_open_succeeds(backend: Backend) {
 }
 
 fn an_unsolicited_segment_to_a_containers_port_gets_no_answer(backend: Backend) {
-    for (family, stage) in Stage::new(backend).families() {
+    assert_eq!(answers_to_unsolicited_segments(backend), [const { Vec::<String>::new() }; 2]);
+}
+
+fn nft_lets_the_host_reset_an_unsolicited_segment() {
+    for answers in answers_to_unsolicited_segments(Backend::Nft) {
+        assert!(answers.len() == 1 && answers[0].contains("Flags [R.]"), "{answers:?}");
+    }
+}
+
+/// What comes of a SYN to a container's outside port, for each family.
+fn answers_to_unsolicited_segments(backend: Backend) -> [Vec<String>; 2] {
+    Stage::new(backend).families().map(|(_, stage)| {
         let _server = stage.tcp_server(stage.lab.client(), 443);
         let _held = connect_from(stage.c(0), 40_000, (stage.client(), 443).into()).unwrap();
         let answers = stage.capture("tcp src port 40000 and not dst port 443");
@@ -131,8 +143,8 @@ fn an_unsolicited_segment_to_a_containers_port_gets_no_answer(backend: Backend) 
         wire.ip(stage.client(), stage.host()).tcp(9_999, 40_000, 1, 1024).syn().write(&mut frame, &[]).unwrap();
         wire.send(&frame).unwrap();
         thread::sleep(SILENCE);
-        assert_eq!(answers.stop().unwrap().lines().unwrap(), Vec::<String>::new(), "{family:?}");
-    }
+        answers.stop().unwrap().lines().unwrap()
+    })
 }
 
 /// Exchanges a word over an open connection; false if it does not come within `patience`.
@@ -171,35 +183,65 @@ fn a_published_connection_is_picked_up_after_its_flow_was_forgotten(backend: Bac
 }
 
 fn nothing_is_picked_up_unless_asked(backend: Backend) {
+    assert!(!is_picked_up_unasked(backend, SILENCE));
+}
+
+fn nft_picks_up_without_being_asked() {
+    assert!(is_picked_up_unasked(Backend::Nft, PATIENCE));
+}
+
+fn is_picked_up_unasked(backend: Backend, patience: Duration) -> bool {
     let stage = picking_up(backend, &[]);
     let _server = stage.tcp_server(stage.lab.client(), 443);
     let mut stream = connect(stage.c(0), (stage.client(), 443).into()).unwrap();
     assert!(exchange(&mut stream, PATIENCE));
     stage.forget_flows();
-    assert!(!exchange(&mut stream, SILENCE));
+    exchange(&mut stream, patience)
 }
 
 fn the_announced_segment_is_clamped(backend: Backend) {
-    let attach = Attach { max_segment: Some(1_200), ..Attach::default() };
-    let stage = Stage::with(backend, Topology::dual_stack(), &attach);
-    stage.map(&Mapping::tcp(8080, stage.container(0), 80));
-    let _servers = [stage.tcp_server(stage.c(0), 80), stage.tcp_server(stage.lab.client(), 443)];
-    let wire = stage.capture("tcp[tcpflags] & tcp-syn != 0");
-    assert_tcp(stage.c(0), (stage.client(), 443));
-    assert_tcp(stage.lab.client(), (stage.host(), 8080));
-    let wire = wire.stop().unwrap();
-    assert!(wire.checksums().unwrap().bad.is_empty());
-    let announced: Vec<_> = wire.frames().unwrap().iter().filter_map(|frame| announced(frame, stage.host())).collect();
-    assert_eq!(announced, [1_200, 1_200]);
+    let attach = Attach { max_segment: Some(MaxSegment::Bytes(1_220)), ..Attach::default() };
+    let all = Stage::with(backend, Topology::dual_stack(), &attach);
+    for family in [Family::V4, Family::V6] {
+        assert_announced(&all.of_family(family), 1_220);
+    }
 }
 
-/// The segment size that a SYN of `host` announces.
-fn announced(frame: &[u8], host: IpAddr) -> Option<u16> {
+/// What fits at the moment when that is asked for.
+fn the_announced_segment_is_clamped_to_the_mtu(backend: Backend) {
+    let all = Stage::new(backend);
+    all.lab.host().run(&["ip", "link", "set", "dev", "ens33", "mtu", "1400"]).unwrap();
+    all.attach("ens33", &Attach { max_segment: Some(MaxSegment::Mtu), ..Attach::default() });
+    for (family, expected) in [(Family::V4, 1_360), (Family::V6, 1_340)] {
+        assert_announced(&all.of_family(family), expected);
+    }
+}
+
+/// That both ends of two connections, one that a container makes and one to a mapped port, hear this size of the other.
+fn assert_announced(stage: &Stage, expected: u16) {
+    stage.map(&Mapping::tcp(8080, stage.container(0), 80));
+    let _servers = [stage.tcp_server(stage.c(0), 80), stage.tcp_server(stage.lab.client(), 443)];
+    let wires = [stage.capture("tcp"), Capture::start(stage.c(0), "eth0", "tcp").unwrap()];
+    assert_tcp(stage.c(0), (stage.client(), 443));
+    assert_tcp(stage.lab.client(), (stage.host(), 8080));
+    for (wire, sender) in wires.into_iter().zip([stage.host(), stage.client()]) {
+        let wire = wire.stop().unwrap();
+        assert!(wire.checksums().unwrap().bad.is_empty());
+        let announced: Vec<_> = wire.frames().unwrap().iter().filter_map(|frame| announced(frame, sender)).collect();
+        assert_eq!(announced, [expected; 2], "of {sender}");
+    }
+}
+
+/// The segment size that a SYN of `sender` announces.
+fn announced(frame: &[u8], sender: IpAddr) -> Option<u16> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
-    let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport) else {
-        return None;
+    let source = match packet.net? {
+        NetSlice::Ipv4(ip) => IpAddr::from(ip.header().source_addr()),
+        NetSlice::Ipv6(ip) => IpAddr::from(ip.header().source_addr()),
+        NetSlice::Arp(_) => return None,
     };
-    if IpAddr::from(ip.header().source_addr()) != host {
+    let Some(TransportSlice::Tcp(tcp)) = packet.transport else { return None };
+    if source != sender || !tcp.syn() {
         return None;
     }
     tcp.options_iterator().find_map(|option| match option {
