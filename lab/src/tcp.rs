@@ -1,6 +1,6 @@
 //! A TCP server that sends back what it gets, and a client.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +13,12 @@ use nix::sys::time::TimeVal;
 
 use crate::netns::Netns;
 
-const TICK: i64 = 20_000;
-/// How long an open connection may say nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a server looks whether it is to end.
+const TICK: Duration = Duration::from_millis(20);
+const BUFFER: usize = 64 << 10;
 
-/// A TCP server that sends everything back to its sender. It ends when dropped, its connections with their clients.
+/// A TCP server that sends everything back to its sender. It ends when dropped, and its connections with it: until then
+/// they may say nothing for as long as they like, for a test may take long in an emulated machine.
 #[derive(Debug)]
 pub struct TcpEcho {
     peers: Arc<Mutex<Vec<SocketAddr>>>,
@@ -30,7 +31,8 @@ impl TcpEcho {
     pub fn start(netns: &Netns, address: SocketAddr) -> Result<Self> {
         let listener = netns.enter(|| TcpListener::bind(address))?;
         let listener = listener.with_context(|| format!("cannot take TCP {address} in {}", netns.name()))?;
-        setsockopt(&listener, ReceiveTimeout, &TimeVal::new(0, TICK)).context("cannot set a socket's timeout")?;
+        let tick = TimeVal::new(0, TICK.subsec_micros().into());
+        setsockopt(&listener, ReceiveTimeout, &tick).context("cannot set a socket's timeout")?;
         let (peers, end) = (Arc::default(), Arc::default());
         let thread = thread::spawn({
             let (peers, end) = (Arc::clone(&peers), Arc::clone(&end));
@@ -55,18 +57,33 @@ impl Drop for TcpEcho {
     }
 }
 
-fn serve(listener: &TcpListener, peers: &Mutex<Vec<SocketAddr>>, end: &AtomicBool) {
+fn serve(listener: &TcpListener, peers: &Mutex<Vec<SocketAddr>>, end: &Arc<AtomicBool>) {
     while !end.load(Ordering::Relaxed) {
         let Ok((stream, peer)) = listener.accept() else { continue };
         peers.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
-        thread::spawn(move || echo(&stream));
+        let end = Arc::clone(end);
+        thread::spawn(move || echo(stream, &end));
     }
 }
 
-fn echo(stream: &TcpStream) {
-    if stream.set_read_timeout(Some(PATIENCE)).is_ok() {
-        io::copy(&mut &*stream, &mut &*stream).ok();
+/// Sends back what comes, until the client or the server ends.
+fn echo(mut stream: TcpStream, end: &AtomicBool) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    stream.set_read_timeout(Some(TICK))?;
+    while !end.load(Ordering::Relaxed) {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => stream.write_all(&buffer[..length])?,
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
+}
+
+/// Whether a read that failed so may be done again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// Connects to `target`, sends `question`, and returns as much of an answer.

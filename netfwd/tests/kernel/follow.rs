@@ -6,6 +6,7 @@ mod life;
 use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    time::Duration,
 };
 
 use lab::{Capture, Ipv6, Lab, Process, TcpEcho, Topology, UdpEcho, Uplink};
@@ -117,9 +118,9 @@ fn replace_the_address(lab: &Lab, follower: &mut Process, family: &Addresses) {
     assert!(!listed(lab).contains(old), "{}", listed(lab));
 
     let wire = Capture::start(lab.client(), "eth0", &format!("src host {old}")).unwrap();
-    assert!(!flows.tcp_goes_on(), "a connection cannot go on under another address");
+    assert!(flows.tcp_is_unanswered(), "a connection cannot go on under another address");
     serving.write_all(b"late").unwrap();
-    assert!(!goes_on(&mut asking));
+    assert!(!goes_on(&mut asking, SILENCE));
     assert!(flows.udp_goes_on(), "a datagram's answer comes to the new address");
     assert_eq!(flows.seen(), (vec![ip(old)], vec![ip(old), ip(new)]));
     let late = Conversations::begin(lab, 0, at(client, 8));
@@ -165,7 +166,11 @@ impl Conversations {
     }
 
     fn tcp_goes_on(&mut self) -> bool {
-        goes_on(&mut self.tcp)
+        goes_on(&mut self.tcp, PATIENCE)
+    }
+
+    fn tcp_is_unanswered(&mut self) -> bool {
+        !goes_on(&mut self.tcp, SILENCE)
     }
 
     fn udp_goes_on(&self) -> bool {
@@ -179,10 +184,10 @@ impl Conversations {
     }
 }
 
-/// Whether what is sent comes back.
-fn goes_on(stream: &mut TcpStream) -> bool {
+/// Whether what is sent comes back in time.
+fn goes_on(stream: &mut TcpStream, timeout: Duration) -> bool {
     let mut answer = [0; 4];
-    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    stream.set_read_timeout(Some(timeout)).unwrap();
     stream.write_all(b"ping").is_ok() && stream.read_exact(&mut answer).is_ok()
 }
 

@@ -46,7 +46,8 @@ fn what_does_not_concern_an_address_in_use_changes_nothing() {
     );
     assert_eq!(told_before_sentinel(&lab, &mut follower), FOLLOWS);
     for conversations in &mut flows {
-        assert!(conversations.tcp_goes_on() && conversations.udp_goes_on());
+        assert!(conversations.tcp_goes_on(), "{}", conversations.target);
+        assert!(conversations.udp_goes_on(), "{}", conversations.target);
     }
     lab.host().run(&["ip", "link", "delete", "br7"]).unwrap();
     follower.wait_for_line("no longer masquerades 10.77.0.0/16", PATIENCE).unwrap();
@@ -66,7 +67,7 @@ fn a_chosen_address_is_waited_for_and_used_again() {
         let until = format!("until {new}, which was chosen with --address, is an address of this host again");
         follower.wait_for_line(&format!("drops new flows of {subnet} {until}"), PATIENCE).unwrap();
         assert!(!listed(&lab).contains(new), "{}", listed(&lab));
-        assert!(!flows.tcp_goes_on() && is_unanswered(&flows.udp, flows.target));
+        assert!(flows.tcp_is_unanswered() && is_unanswered(&flows.udp, flows.target));
         let stats = json(&lab, &["stats"])["uplinks"][0]["egress"]["dropped"]["reasons"].take();
         assert!(stats["address-gone"]["packets"].as_u64() > Some(0), "{stats}");
 

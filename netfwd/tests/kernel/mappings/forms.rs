@@ -1,9 +1,6 @@
 //! Every form of a mapping: ranges, ports left to netfwd, protocols, addresses.
 
-use std::{
-    net::{TcpListener, UdpSocket},
-    time::{Duration, Instant},
-};
+use std::net::{TcpListener, UdpSocket};
 
 use lab::{Lab, UdpEcho};
 use netfwd::datapath::{maps::Maps, pin::PinDir};
@@ -38,23 +35,16 @@ fn each_port_of_a_range_leads_to_its_own_port_and_no_other() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn ten_thousand_ports_are_one_mapping_of_few_entries_in_less_than_50_milliseconds() {
+fn ten_thousand_ports_are_one_mapping_of_few_entries() {
     let lab = attached();
     let maps = Maps::open(&PinDir::new(lab.pin_dir())).unwrap();
-    let took = |arguments: &[&str]| {
-        let before = Instant::now();
-        said(&lab, arguments);
-        before.elapsed()
-    };
-    // The best of several: other processes may use the machine meanwhile.
-    let best = (0..10).map(|_| {
-        let mapping = took(&["map", "10001-20000:172.17.0.2:10001-20000"]);
-        assert!(maps.v4.mappings.keys().count() <= 30);
-        said(&lab, &["unmap", "--all"]);
-        mapping
-    });
-    let best = best.min().unwrap();
-    assert!(best < Duration::from_millis(50), "{best:?}");
+    said(&lab, &["map", "10001-20000:172.17.0.2:10001-20000"]);
+    let entries: Vec<_> = maps.v4.mappings.iter().map(|entry| entry.unwrap().1.rule).collect();
+    assert_eq!(entries.len(), 14, "the fewest prefixes that are 10001 to 20000 and nothing else");
+    assert!(entries.iter().all(|rule| *rule == entries[0]), "{entries:?}");
+    assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1);
+    said(&lab, &["unmap", "--all"]);
+    assert_eq!(maps.v4.mappings.keys().count(), 0);
 }
 
 #[test]
