@@ -202,7 +202,7 @@ fn a_router_between_host_and_client_forwards_and_counts_hops() {
     assert!(lab.router().is_some());
 }
 
-/// Whether a frame carries a packet of the address' family, according to its EtherType.
+/// Whether a frame carries a packet of the address' family, according to its `EtherType`.
 fn is_of_family(frame: &[u8], address: IpAddr) -> bool {
     let ether_type = if address.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] };
     frame.get(12..14) == Some(&ether_type)

@@ -10,6 +10,7 @@ mod counter;
 mod datagram;
 mod interface;
 mod lookup;
+mod member;
 pub mod names;
 mod ports;
 mod reason;
@@ -25,6 +26,7 @@ pub use counter::{Counter, FlowEvent, RuleCounter};
 pub use datagram::{Datagram, DatagramKey, Fate, MAX_HELD};
 pub use interface::{Filtering, Interface, MAX_INTERFACES, Role};
 pub use lookup::{MappingKey, SubnetKey};
+pub use member::{Member, Target};
 pub use ports::{PortChoice, PortRange};
 pub use reason::{COUNTERS_PER_HOOK, Reason, counter_index};
 pub use rule::{Mapping, Masquerade, Rule};
@@ -64,12 +66,14 @@ plain_old_data! {
     Counter: 16,
     Datagram: 56,
     Interface: 48,
+    Member: 12,
     PortChoice: 20,
     Rule: 8,
     RuleCounter: 40,
     Settings: 128,
     Slot: 8,
-    SocketPeer: 32;
+    SocketPeer: 32,
+    Target: 16;
     Connection: 112, 160;
     DatagramKey: 16, 40;
     MappingKey: 8, 20;

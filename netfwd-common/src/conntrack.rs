@@ -43,6 +43,12 @@ impl<'t, A: Address> Flow<'t, A> {
         }
     }
 
+    /// The interface that it was made on.
+    #[must_use]
+    pub fn interface(&self) -> u32 {
+        self.connection.interface
+    }
+
     /// Whether the record is this connection's, and was at all times before this one: a slot that is given to another
     /// record leaves its incarnation first.
     #[must_use]

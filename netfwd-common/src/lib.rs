@@ -21,10 +21,12 @@ pub mod answer;
 pub mod checksum;
 pub mod conntrack;
 pub mod crc32c;
+pub mod fast;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 pub mod mss;
 pub mod nat;
+pub mod neighbour;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;

@@ -16,7 +16,7 @@ use elsa::FrozenVec;
 use crate::{
     abi::{
         Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
-        Masquerade, Protocol, Rule, RuleCounter, Settings, Side, Slot, Tuple,
+        Masquerade, Member, Protocol, Rule, RuleCounter, Settings, Side, Slot, Target, Tuple,
     },
     tables::{Atomics, ReserveError, Tables},
 };
@@ -31,6 +31,8 @@ pub struct MemoryTables<A> {
     pub mappings: HashMap<(Protocol, Endpoint<A>), Mapping<A>>,
     /// `INTERFACES`.
     pub interfaces: HashMap<u32, Interface>,
+    /// `MEMBERS`.
+    pub members: HashMap<u32, Member>,
     /// By uplink and source address; one entry an address.
     pub masquerades: HashMap<(u32, A), Masquerade<A>>,
     /// By uplink and destination address; one entry an address.
@@ -51,6 +53,8 @@ pub struct MemoryTables<A> {
     records: FrozenVec<Box<LiveConnection<A>>>,
     slots: RefCell<Vec<usize>>,
     free: RefCell<VecDeque<u32>>,
+    targets: RefCell<HashMap<A, usize>>,
+    known_targets: FrozenVec<Box<Target>>,
     datagrams: RefCell<HashMap<DatagramKey<A>, usize>>,
     known: FrozenVec<Box<Datagram>>,
     high_water: Cell<u32>,
@@ -70,6 +74,7 @@ impl<A: Address> MemoryTables<A> {
             generations: HashMap::new(),
             mappings: HashMap::new(),
             interfaces: HashMap::new(),
+            members: HashMap::new(),
             masquerades: HashMap::new(),
             exclusions: HashMap::new(),
             routes: HashMap::new(),
@@ -82,6 +87,8 @@ impl<A: Address> MemoryTables<A> {
             records,
             slots: RefCell::new(vec![0; usize::try_from(max_flows).unwrap_or_default()]),
             free: RefCell::default(),
+            targets: RefCell::default(),
+            known_targets: FrozenVec::new(),
             datagrams: RefCell::default(),
             known: FrozenVec::new(),
             high_water: Cell::new(0),
@@ -260,6 +267,24 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
 
     fn route(&self, _source: A, destination: A) -> Option<u32> {
         self.routes.get(&destination).copied()
+    }
+
+    fn member(&self, ifindex: u32) -> Option<&Member> {
+        self.members.get(&ifindex)
+    }
+
+    fn target(&self, address: &A) -> Option<&Target> {
+        let number = *self.targets.borrow().get(address)?;
+        self.known_targets.get(number)
+    }
+
+    fn set_target(&self, address: &A, target: &Target) {
+        self.targets.borrow_mut().insert(*address, self.known_targets.len());
+        self.known_targets.push(Box::new(*target));
+    }
+
+    fn remove_target(&self, address: &A) {
+        self.targets.borrow_mut().remove(address);
     }
 
     fn datagram(&self, key: &DatagramKey<A>) -> Option<&Datagram> {

@@ -44,6 +44,9 @@ pub trait Packet {
     /// interface was to compute began in them, the next [`store_uncovered`](Self::store_uncovered) ends that.
     fn remove_behind_link_header(&mut self, length: u32) -> Option<()>;
 
+    /// Whether an interface is there and carries the packet without fragmenting it.
+    fn fits(&self, ifindex: u32) -> bool;
+
     /// Keeps a copy of it, and gives a ticket for that; `None` if there is no room.
     fn hold_back(&self) -> Option<u32>;
 
@@ -119,6 +122,11 @@ impl Packet for [u8] {
         None
     }
 
+    /// Bytes alone go nowhere.
+    fn fits(&self, _: u32) -> bool {
+        false
+    }
+
     /// Bytes alone cannot be kept.
     fn hold_back(&self) -> Option<u32> {
         None
@@ -171,6 +179,11 @@ impl Packet for Vec<u8> {
     fn remove_behind_link_header(&mut self, length: u32) -> Option<()> {
         let end = usize::try_from(length).ok()?.checked_add(14)?;
         (end <= self.len()).then(|| drop(self.drain(14..end)))
+    }
+
+    /// As Ethernet interfaces do.
+    fn fits(&self, _: u32) -> bool {
+        self.len() <= 1514
     }
 
     /// Bytes alone cannot be kept.

@@ -6,7 +6,7 @@ use crate::{
     abi::{Interface, Reason, Side, Slot},
     answer,
     conntrack::{self, Opened},
-    mss,
+    fast, mss,
     nat::{binding, fragment, hairpin, mapping, masquerade, related},
     packet::Packet,
     parse::{Fragmentation, Kind, TcpFlags},
@@ -70,7 +70,11 @@ where
         let opened = arrive(tables, hook, scratch);
         progress = resume(tables, hook, scratch, opened);
     }
-    end(packet, tables, hook, scratch, progress)
+    let verdict = end(packet, tables, hook, scratch, progress);
+    if verdict == Verdict::Translated {
+        return fast::to_container(packet, tables, hook.interface, scratch);
+    }
+    verdict
 }
 
 /// What comes from a bridge for an endpoint of the host that belongs to a container.
@@ -87,7 +91,7 @@ where
         progress = resume(tables, hook, scratch, opened);
     }
     let verdict = end(packet, tables, hook, scratch, progress);
-    if verdict == Verdict::Translated { redirect(tables, scratch) } else { verdict }
+    if verdict == Verdict::Translated { turn(packet, tables, hook.interface, scratch) } else { verdict }
 }
 
 /// How far a packet has come.
@@ -124,7 +128,7 @@ where
     if scratch.headers.transport.kind == Kind::IcmpError {
         return related::translate(packet, tables, hook, scratch);
     }
-    if scratch.headers.write_tuple(hook.side, &mut scratch.tuple).is_ok() && find(tables, hook, scratch) {
+    if scratch.headers.write_tuple(hook.side, &mut scratch.tuple).is_ok() && find(tables, hook.now, scratch) {
         Progress::Found
     } else {
         Progress::New
@@ -133,9 +137,9 @@ where
 
 /// Looks for the connection of the packet's tuple, and notes it down.
 #[inline(never)]
-fn find<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> bool {
+pub(crate) fn find<A: Translate, T: Tables<A>>(tables: &T, now: u64, scratch: &mut Scratch<A>) -> bool {
     let opens = scratch.headers.transport.opens();
-    let Some(flow) = conntrack::find(tables, &scratch.tuple, opens, hook.now) else {
+    let Some(flow) = conntrack::find(tables, &scratch.tuple, opens, now) else {
         return false;
     };
     (scratch.connection, scratch.direction) = (flow.slot, flow.direction);
@@ -167,7 +171,7 @@ fn find_opened<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch:
     // What the loop finds is noted down in the sheet: of what it leaves on the stack, kernel 6.1 believes too much.
     scratch.connection = Slot::NONE;
     tables.repeat(GLANCES, |_| {
-        if find(tables, hook, scratch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if find(tables, hook.now, scratch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     scratch.connection.number != Slot::NONE.number
 }
@@ -192,7 +196,7 @@ where
 }
 
 #[inline(never)]
-fn translate<A, P, T>(packet: &mut P, tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> Verdict
+pub(crate) fn translate<A, P, T>(packet: &mut P, tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> Verdict
 where
     A: Translate,
     P: Packet + ?Sized,
@@ -339,6 +343,19 @@ where
         }
         _ => refusal,
     }
+}
+
+/// Sends a translated packet to another container.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the verifier allows eight frames")]
+pub(crate) fn turn<A, P, T>(packet: &mut P, tables: &T, interface: &Interface, scratch: &Scratch<A>) -> Verdict
+where
+    A: Translate,
+    P: Packet + ?Sized,
+    T: Tables<A>,
+{
+    let verdict = fast::to_container(packet, tables, interface, scratch);
+    if verdict == Verdict::Translated { redirect(tables, scratch) } else { verdict }
 }
 
 /// Sends a translated packet to its new destination. The host's stack would not: its source is the host's own.

@@ -46,6 +46,26 @@ where
     address(packet, headers, &layout, <[u8; N]>::DESTINATION_AT, headers.destination, destination)
 }
 
+/// Takes one of the hops that a packet has left, as a router does (RFC 791, RFC 8200). `None`, and nothing has changed, if
+/// it has none to spare.
+#[inline]
+pub fn take_hop<A: Address, P: Packet + ?Sized>(packet: &mut P, headers: &Headers<A>) -> Option<()> {
+    let at = headers.network_at.saturating_add(A::HOPS_AT);
+    let Some(checksum_at) = A::CHECKSUM_AT else {
+        let [hops] = packet.load(at)?;
+        return packet.store_uncovered(at, [one_less(hops)?]);
+    };
+    // With the protocol, since checksums are of 16-bit words.
+    let old @ [hops, protocol] = packet.load(at)?;
+    let new = [one_less(hops)?, protocol];
+    packet.store(at, new)?;
+    packet.update_checksum(headers.network_at.saturating_add(checksum_at), Covers::IpHeader, old, new)
+}
+
+fn one_less(hops: u8) -> Option<u8> {
+    hops.checked_sub(1).filter(|left| *left != 0)
+}
+
 /// Where the fields of a transport header are, in bytes from its first.
 pub(crate) struct Layout {
     pub(crate) source_port_at: Option<u32>,

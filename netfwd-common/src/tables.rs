@@ -4,7 +4,7 @@ use core::{ops::ControlFlow, sync::atomic::AtomicU64};
 
 use crate::abi::{
     Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
-    Masquerade, Protocol, Rule, Settings, Slot, Tuple,
+    Masquerade, Member, Protocol, Rule, Settings, Slot, Target, Tuple,
 };
 
 /// Why a tuple was not added.
@@ -113,6 +113,18 @@ pub trait Tables<A>: Atomics {
 
     /// The index of the interface that leads to `destination`.
     fn route(&self, source: A, destination: A) -> Option<u32>;
+
+    /// The bridge that a member belongs to.
+    fn member(&self, ifindex: u32) -> Option<&Member>;
+
+    /// Where the container with an address is.
+    fn target(&self, address: &A) -> Option<&Target>;
+
+    /// Notes where the container with an address is.
+    fn set_target(&self, address: &A, target: &Target);
+
+    /// Forgets where the container with an address is.
+    fn remove_target(&self, address: &A);
 
     /// What is known of a datagram.
     fn datagram(&self, key: &DatagramKey<A>) -> Option<&Datagram>;

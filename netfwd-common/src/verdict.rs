@@ -10,6 +10,10 @@ pub enum Verdict {
     Translated,
     /// It was rewritten and leaves by the interface with this index, whose neighbour it is for.
     Redirected(u32),
+    /// It was rewritten, and goes straight to the container behind the bridge's member with this index.
+    ToContainer(u32),
+    /// It was rewritten, and goes straight to the next hop behind the uplink with this index.
+    ToNeighbour(u32),
     /// It goes on as it is.
     Pass(Reason),
     /// It goes no further.
@@ -24,6 +28,7 @@ impl Verdict {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Translated | Self::Redirected(_) => Reason::Translated,
+            Self::ToContainer(_) | Self::ToNeighbour(_) => Reason::FastPath,
             Self::Pass(reason) | Self::Drop(reason) | Self::Answered(reason, _) => reason,
         }
     }

@@ -13,8 +13,8 @@ use aya_ebpf::{
 use netfwd_common::{
     abi::{
         COUNTERS_PER_HOOK, Choice, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent,
-        Interface, LiveConnection, MAX_INTERFACES, Mapping, MappingKey, Masquerade, Protocol, Rule, RuleCounter,
-        Settings, Side, Slot, SubnetKey, Tuple, V4, V6,
+        Interface, LiveConnection, MAX_INTERFACES, Mapping, MappingKey, Masquerade, Member, Protocol, Rule,
+        RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6,
     },
     scratch::Scratch,
     tables::{self, ReserveError},
@@ -32,10 +32,14 @@ const MAX_PREFIXES: usize = 65_536;
 const MAX_FLOWS: usize = 262_144;
 /// Options of attach that are kept, at most.
 const MAX_CHOICES: usize = 4096;
+/// Members of bridges at most.
+const MAX_MEMBERS: usize = 4096;
+/// Containers whose place is known, at most, of each family.
+const MAX_TARGETS: usize = 4096;
 /// Datagrams whose fragments are known or held back, at most.
 const MAX_DATAGRAMS: usize = 8192;
-/// The sides on which packets are met, each with a sheet of its own.
-const HOOKS: usize = 3;
+/// The hooks on which packets are met, each with a sheet of its own.
+const HOOKS: usize = 4;
 
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
@@ -49,6 +53,8 @@ static RULE_COUNTERS: PerCpuArray<RuleCounter, MAX_RULES> = PerCpuArray::new();
 static COUNTERS: PerCpuArray<Counter, { (MAX_INTERFACES * 2 * COUNTERS_PER_HOOK) as usize }> = PerCpuArray::new();
 #[btf_map]
 static FLOW_EVENTS: PerCpuArray<u64, { FlowEvent::ALL.len() }> = PerCpuArray::new();
+#[btf_map]
+static MEMBERS: HashMap<u32, Member, MAX_MEMBERS, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 // For user space alone: it is here to be made and pinned with the others.
 #[btf_map]
 static CHOICES: HashMap<Choice, u8, MAX_CHOICES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
@@ -56,7 +62,8 @@ static CHOICES: HashMap<Choice, u8, MAX_CHOICES, { BPF_F_NO_PREALLOC as usize }>
 /// The maps of an address family. Their statics have its name, since that is the maps' name in the object.
 macro_rules! family {
     ($family:ident, $address:ty, $mappings:ident $subnets:ident $exclusions:ident $tuples:ident $connections:ident
-     $free_slots:ident $high_water:ident $datagrams:ident $scratch:ident) => {
+     $free_slots:ident $high_water:ident $datagrams:ident $targets:ident
+     $scratch:ident) => {
         #[btf_map]
         static $mappings: LpmTrie<MappingKey<$address>, Mapping<$address>, MAX_PREFIXES> = LpmTrie::new();
         #[btf_map]
@@ -75,35 +82,37 @@ macro_rules! family {
         #[btf_map]
         static $datagrams: LruHashMap<DatagramKey<$address>, Datagram, MAX_DATAGRAMS> = LruHashMap::new();
         #[btf_map]
+        static $targets: LruHashMap<$address, Target, MAX_TARGETS> = LruHashMap::new();
+        #[btf_map]
         static $scratch: PerCpuArray<Scratch<$address>, HOOKS> = PerCpuArray::new();
 
         mod $family {
             pub(super) use super::{
                 $connections as CONNECTIONS, $datagrams as DATAGRAMS, $exclusions as EXCLUSIONS,
                 $free_slots as FREE_SLOTS, $high_water as HIGH_WATER, $mappings as MAPPINGS, $subnets as SUBNETS,
-                $tuples as TUPLES,
+                $targets as TARGETS, $tuples as TUPLES,
             };
         }
     };
 }
 
 family!(v4, V4, MAPPINGS_V4 SUBNETS_V4 EXCLUSIONS_V4 TUPLES_V4 CONNECTIONS_V4 FREE_SLOTS_V4 HIGH_WATER_V4
-    DATAGRAMS_V4 SCRATCH_V4);
+    DATAGRAMS_V4 TARGETS_V4 SCRATCH_V4);
 family!(v6, V6, MAPPINGS_V6 SUBNETS_V6 EXCLUSIONS_V6 TUPLES_V6 CONNECTIONS_V6 FREE_SLOTS_V6 HIGH_WATER_V6
-    DATAGRAMS_V6 SCRATCH_V6);
+    DATAGRAMS_V6 TARGETS_V6 SCRATCH_V6);
 
 /// The sheet of an IPv4 packet's journey at a hook.
 #[inline]
-pub(crate) fn scratch_v4(side: Side) -> Option<&'static mut Scratch<V4>> {
+pub(crate) fn scratch_v4(hook: u32) -> Option<&'static mut Scratch<V4>> {
     // SAFETY: this CPU's own copy, and a hook is not entered again before it is left.
-    SCRATCH_V4.get_ptr_mut(side.number().into()).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH_V4.get_ptr_mut(hook).map(|scratch| unsafe { &mut *scratch })
 }
 
 /// The sheet of an IPv6 packet's journey at a hook.
 #[inline]
-pub(crate) fn scratch_v6(side: Side) -> Option<&'static mut Scratch<V6>> {
+pub(crate) fn scratch_v6(hook: u32) -> Option<&'static mut Scratch<V6>> {
     // SAFETY: this CPU's own copy, and a hook is not entered again before it is left.
-    SCRATCH_V6.get_ptr_mut(side.number().into()).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH_V6.get_ptr_mut(hook).map(|scratch| unsafe { &mut *scratch })
 }
 
 /// What is configured for an interface.
@@ -280,6 +289,30 @@ macro_rules! tables_of_family {
             #[inline]
             fn route(&self, source: $address, destination: $address) -> Option<u32> {
                 host::$family::route(self.skb, source, destination)
+            }
+
+            #[inline]
+            fn member(&self, ifindex: u32) -> Option<&Member> {
+                // SAFETY: no program changes it, and user space replaces it as a whole.
+                unsafe { MEMBERS.get(ifindex) }
+            }
+
+            #[inline]
+            fn target(&self, address: &$address) -> Option<&Target> {
+                // SAFETY: copied at once; half of another one would be a frame that its receiver drops.
+                unsafe { $family::TARGETS.get(address) }
+            }
+
+            #[inline]
+            fn set_target(&self, address: &$address, target: &Target) {
+                // Without it, packets take the slow path.
+                let _: Result<(), i32> = $family::TARGETS.insert(address, target, u64::from(BPF_ANY));
+            }
+
+            #[inline]
+            fn remove_target(&self, address: &$address) {
+                // If it is gone already, that is what was wanted.
+                let _: Result<(), i32> = $family::TARGETS.remove(address);
             }
 
             #[inline]

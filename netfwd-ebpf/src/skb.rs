@@ -5,10 +5,11 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+        bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
     },
     helpers::generated::{
-        bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail,
-        bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_check_mtu, bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_adjust_room,
+        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
 };
 use netfwd_common::{
@@ -17,6 +18,10 @@ use netfwd_common::{
 };
 
 use crate::held;
+
+/// What a packet is marked with that was translated already and still meets its uplink's egress. `tc_index` is for
+/// classifiers to talk to each other; "nf".
+const MARK: u32 = 0x6e66;
 
 /// The socket buffer that a program was called with.
 pub(crate) struct Skb {
@@ -27,6 +32,25 @@ impl Skb {
     /// Wraps a program's context.
     pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
+    }
+
+    /// Whether it was marked since it was made; the mark is removed.
+    #[inline]
+    pub(crate) fn take_mark(&mut self) -> bool {
+        // SAFETY: the context is valid while the program runs.
+        let index = unsafe { &mut (*self.skb).tc_index };
+        let is_marked = *index == MARK;
+        if is_marked {
+            *index = 0;
+        }
+        is_marked
+    }
+
+    /// Marks it.
+    #[inline]
+    pub(crate) fn mark(&mut self) {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.skb).tc_index = MARK };
     }
 
     /// The interface whose hook this is.
@@ -106,6 +130,14 @@ impl Packet for Skb {
             }
         };
         (result == 0).then_some(())
+    }
+
+    fn fits(&self, ifindex: u32) -> bool {
+        let mut mtu = 0;
+        let flags = u64::from(BPF_MTU_CHK_SEGS);
+        // SAFETY: the helper takes the context and numbers, and writes the interface's MTU (kernel 5.12).
+        let result = unsafe { bpf_check_mtu(self.skb.cast(), ifindex, &raw mut mtu, 0, flags) };
+        result == 0
     }
 
     fn resize(&mut self, length: u32) -> Option<()> {

@@ -8,6 +8,7 @@ pub mod host_access;
 pub mod load;
 pub mod mappings;
 pub mod maps;
+pub mod members;
 pub mod pin;
 pub mod ports;
 pub mod rules;

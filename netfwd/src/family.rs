@@ -1,5 +1,6 @@
 //! The address families: what maps hold as bytes, in the standard library's and ipnet's types.
 
+use aya::Pod;
 use std::{
     fmt::{Debug, Display},
     hash::Hash,
@@ -10,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netfwd_common::abi::{Address, V4, V6};
 
 /// An address family, by its addresses as they are in maps.
-pub trait Family: Address + Ord {
+pub trait Family: Address + Ord + Pod {
     /// Its networks.
     type Net: Copy + Ord + Hash + Debug + Display + Into<IpNet>;
     /// Its name.

@@ -7,6 +7,7 @@ pub mod forwarding;
 pub mod interfaces;
 pub mod kernel;
 pub mod namespace;
+pub mod neighbours;
 pub mod netlink;
 pub mod ports;
 pub mod sockets;

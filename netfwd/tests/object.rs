@@ -8,8 +8,8 @@ mod tests {
     use netfwd::datapath::load;
     use netfwd_common::abi::{
         Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, MAX_INTERFACES,
-        Mapping, MappingKey, Masquerade, Rule, RuleCounter, Settings, Slot, SocketPeer, SubnetKey, Tuple, V4, V6,
-        names,
+        Mapping, MappingKey, Masquerade, Member, Rule, RuleCounter, Settings, Slot, SocketPeer, SubnetKey, Target,
+        Tuple, V4, V6, names,
     };
 
     static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
@@ -38,7 +38,7 @@ mod tests {
     const PERCPU_ARRAY: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
     const QUEUE: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_QUEUE;
 
-    fn common_maps() -> [Row; 10] {
+    fn common_maps() -> [Row; 11] {
         let events = u32::try_from(FlowEvent::ALL.len()).unwrap();
         let counters = MAX_INTERFACES * 2 * COUNTERS_PER_HOOK;
         [
@@ -49,13 +49,14 @@ mod tests {
             (names::COUNTERS, PERCPU_ARRAY, WORD, size_of::<Counter>(), counters, 0),
             (names::FLOW_EVENTS, PERCPU_ARRAY, WORD, size_of::<u64>(), events, 0),
             (names::CHOICES, HASH, size_of::<Choice>(), 1, 4096, NO_PREALLOC),
+            (names::MEMBERS, HASH, WORD, size_of::<Member>(), 4096, NO_PREALLOC),
             (names::HOST_ADDRESSES, HASH, size_of::<V6>(), 1, 16_384, NO_PREALLOC),
             (names::HOST_PEERS, LRU_HASH, size_of::<SocketPeer>(), size_of::<Endpoint<V6>>(), 65_536, 0),
             (names::REAPER, ARRAY, WORD, REAPER, 1, 0),
         ]
     }
 
-    fn family_maps<A: Address>() -> [Row; 7] {
+    fn family_maps<A: Address>() -> [Row; 8] {
         let mapping_key = PREFIX_LENGTH + size_of::<MappingKey<A>>();
         let subnet_key = PREFIX_LENGTH + size_of::<SubnetKey<A>>();
         [
@@ -66,6 +67,7 @@ mod tests {
             (A::MAPS.tuples, HASH, size_of::<Tuple<A>>(), size_of::<Slot>(), 2 * FLOWS, NO_PREALLOC),
             (A::MAPS.free_slots, QUEUE, 0, WORD, FLOWS, 0),
             (A::MAPS.high_water, ARRAY, WORD, size_of::<u64>(), 1, 0),
+            (A::MAPS.targets, LRU_HASH, size_of::<A>(), size_of::<Target>(), 4096, 0),
         ]
     }
 
@@ -74,8 +76,8 @@ mod tests {
         [
             ("DATAGRAMS_V4", LRU_HASH, 8192),
             ("DATAGRAMS_V6", LRU_HASH, 8192),
-            ("SCRATCH_V4", PERCPU_ARRAY, 3),
-            ("SCRATCH_V6", PERCPU_ARRAY, 3),
+            ("SCRATCH_V4", PERCPU_ARRAY, 4),
+            ("SCRATCH_V6", PERCPU_ARRAY, 4),
             ("HELD", ARRAY, 256),
             ("NEXT_TICKET", ARRAY, 1),
             ("FIRST_FRAGMENT", PERCPU_ARRAY, 1),

@@ -25,6 +25,10 @@ pub trait Address: sealed::Sealed + Copy + Eq + Hash + Debug + 'static {
     const DESTINATION_AT: u32;
     /// Where the header's own checksum is, if it has one.
     const CHECKSUM_AT: Option<u32>;
+    /// Bytes of its header without options or extension headers.
+    const HEADER_LENGTH: u32;
+    /// Where the header says how many hops are left.
+    const HOPS_AT: u32;
     /// 0 for IPv4, 1 for IPv6: its place in pairs such as [`super::Settings::max_flows`].
     const FAMILY: usize;
     /// The names of its maps.
@@ -43,6 +47,8 @@ impl Address for V4 {
     const SOURCE_AT: u32 = 12;
     const DESTINATION_AT: u32 = 16;
     const CHECKSUM_AT: Option<u32> = Some(10);
+    const HEADER_LENGTH: u32 = 20;
+    const HOPS_AT: u32 = 8;
     const FAMILY: usize = 0;
     const MAPS: FamilyMaps = V4_MAPS;
 
@@ -62,6 +68,8 @@ impl Address for V6 {
     const SOURCE_AT: u32 = 8;
     const DESTINATION_AT: u32 = 24;
     const CHECKSUM_AT: Option<u32> = None;
+    const HEADER_LENGTH: u32 = 40;
+    const HOPS_AT: u32 = 7;
     const FAMILY: usize = 1;
     const MAPS: FamilyMaps = V6_MAPS;
 

@@ -24,7 +24,7 @@ pub struct Interface {
     pub filtering: u8,
     /// [`Role::number`].
     pub role: u8,
-    /// [`Interface::PICK_UP`] or nothing.
+    /// [`Interface::PICK_UP`] and [`Interface::FAST_PATH`].
     pub flags: u8,
     /// 0.
     pub pad: u8,
@@ -33,6 +33,8 @@ pub struct Interface {
 impl Interface {
     /// A TCP segment in the middle of an unknown connection opens it, as `nf_conntrack_tcp_loose` does.
     pub const PICK_UP: u8 = 1;
+    /// Packets go past the host's stack where they can.
+    pub const FAST_PATH: u8 = 2;
 
     /// How it filters.
     #[must_use]
@@ -53,6 +55,8 @@ pub enum Role {
     Uplink = 0,
     /// It has containers.
     Bridge = 1,
+    /// It leads from a bridge to a container.
+    Member = 2,
 }
 
 impl Role {

@@ -6,6 +6,8 @@ pub const INGRESS: &str = "netfwd_ingress";
 pub const EGRESS: &str = "netfwd_egress";
 /// The program on a bridge's ingress.
 pub const BRIDGE: &str = "netfwd_bridge";
+/// The program on the ingress of a bridge's members.
+pub const MEMBER: &str = "netfwd_member";
 /// The program that starts the reaper's timer; user space runs it once at each attach.
 pub const START_REAPER: &str = "netfwd_reaper";
 /// The programs of host access, on the root of the cgroup hierarchy; each is named for the calls that it sees.
@@ -41,6 +43,9 @@ pub const CHOICES: &str = "CHOICES";
 /// `SocketPeer → Endpoint` that the socket has asked for; the least recently used gives way.
 pub const HOST_PEERS: &str = "HOST_PEERS";
 
+/// `ifindex → Member` of a bridge.
+pub const MEMBERS: &str = "MEMBERS";
+
 /// The maps of an address family.
 #[derive(Clone, Copy, Debug)]
 pub struct FamilyMaps {
@@ -58,6 +63,8 @@ pub struct FamilyMaps {
     pub free_slots: &'static str,
     /// One `u64`: slots below it have been used at least once.
     pub high_water: &'static str,
+    /// `container address → Target`; the least recently used gives way.
+    pub targets: &'static str,
 }
 
 /// The maps of IPv4.
@@ -69,6 +76,7 @@ pub const V4_MAPS: FamilyMaps = FamilyMaps {
     connections: "CONNECTIONS_V4",
     free_slots: "FREE_SLOTS_V4",
     high_water: "HIGH_WATER_V4",
+    targets: "TARGETS_V4",
 };
 
 /// The maps of IPv6.
@@ -80,10 +88,11 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
     connections: "CONNECTIONS_V6",
     free_slots: "FREE_SLOTS_V6",
     high_water: "HIGH_WATER_V6",
+    targets: "TARGETS_V6",
 };
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 24] = [
+pub const MAPS: [&str; 27] = [
     SETTINGS,
     INTERFACES,
     GENERATIONS,
@@ -94,6 +103,7 @@ pub const MAPS: [&str; 24] = [
     V4_MAPS.tuples,
     V4_MAPS.free_slots,
     V4_MAPS.high_water,
+    V4_MAPS.targets,
     V6_MAPS.mappings,
     V6_MAPS.subnets,
     V6_MAPS.exclusions,
@@ -101,6 +111,8 @@ pub const MAPS: [&str; 24] = [
     V6_MAPS.tuples,
     V6_MAPS.free_slots,
     V6_MAPS.high_water,
+    V6_MAPS.targets,
+    MEMBERS,
     RULE_COUNTERS,
     COUNTERS,
     FLOW_EVENTS,

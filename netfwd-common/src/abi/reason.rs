@@ -4,8 +4,10 @@ use super::MAX_INTERFACES;
 /// Each has a row in docs/operations.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Rewritten.
+    /// Rewritten; the host's stack goes on with it.
     Translated,
+    /// Rewritten, and sent past the host's stack.
+    FastPath,
     /// Passed: neither IPv4 nor IPv6, or inside a VLAN tag.
     OtherFamily,
     /// Passed: the IP header is broken; the stack drops it.
@@ -59,8 +61,9 @@ pub const COUNTERS_PER_HOOK: u32 = 64;
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Translated,
+        Self::FastPath,
         Self::OtherFamily,
         Self::Malformed,
         Self::NotOurs,
@@ -86,7 +89,7 @@ impl Reason {
         Self::Unrelated,
     ];
 
-    /// Its counter slot: 0 translated, 1 to 31 passed, 32 to 63 dropped.
+    /// Its counter slot: 0 and 7 translated, others to 31 passed, 32 to 63 dropped.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -97,6 +100,7 @@ impl Reason {
             Self::NotNewInbound => 4,
             Self::Excluded => 5,
             Self::FragmentAhead => 6,
+            Self::FastPath => 7,
             Self::UnsupportedProtocol => 32,
             Self::UnsupportedIcmp => 33,
             Self::Fragment => 34,
@@ -122,6 +126,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Translated => "translated",
+            Self::FastPath => "fast-path",
             Self::OtherFamily => "other-family",
             Self::Malformed => "malformed",
             Self::NotOurs => "not-ours",

@@ -118,6 +118,10 @@ impl Packet for Frame<'_> {
         self.bytes.remove_behind_link_header(length)
     }
 
+    fn fits(&self, ifindex: u32) -> bool {
+        self.bytes.fits(ifindex)
+    }
+
     fn hold_back(&self) -> Option<u32> {
         self.held.keep(&self.bytes)
     }

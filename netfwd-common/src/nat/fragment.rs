@@ -97,7 +97,9 @@ where
         return verdict;
     }
     let fate = match verdict {
-        Verdict::Translated | Verdict::Redirected(_) => Fate::Translated(scratch.direction),
+        Verdict::Translated | Verdict::Redirected(_) | Verdict::ToContainer(_) | Verdict::ToNeighbour(_) => {
+            Fate::Translated(scratch.direction)
+        }
         Verdict::Pass(_) => Fate::Passed,
         Verdict::Drop(_) | Verdict::Answered(..) => return verdict,
     };

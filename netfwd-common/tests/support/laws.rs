@@ -116,6 +116,7 @@ pub(crate) struct Meeting<'a, A> {
 pub(crate) fn check<A: Place>(meeting: &Meeting<'_, A>) {
     match (meeting.verdict, &meeting.headers) {
         (Verdict::Translated | Verdict::Redirected(_), Ok(headers)) => check_translation(meeting, headers),
+        (Verdict::ToContainer(_) | Verdict::ToNeighbour(_), Ok(_)) => panic!("nobody's place is known"),
         (Verdict::Answered(reason, interface), Ok(headers)) => {
             assert!([Reason::PortsExhausted, Reason::SourceLimit].contains(&reason), "{reason:?} has no answer");
             assert_eq!((meeting.side, interface), (Side::Inside, BRIDGE), "to the container");
@@ -274,7 +275,12 @@ fn check_wire<A: Place>(meeting: &Meeting<'_, A>) {
             // Its first fragment may have passed before there was the rule.
             Verdict::Pass(Reason::NotOurs) => datagram_passes(meeting, headers),
             Verdict::Pass(_) => false,
-            Verdict::Translated | Verdict::Redirected(_) | Verdict::Drop(_) | Verdict::Answered(..) => true,
+            Verdict::Translated
+            | Verdict::Redirected(_)
+            | Verdict::ToContainer(_)
+            | Verdict::ToNeighbour(_)
+            | Verdict::Drop(_)
+            | Verdict::Answered(..) => true,
         };
         assert!(may_pass, "a masqueraded source leaks: {:?} {headers:?}", meeting.verdict);
     }

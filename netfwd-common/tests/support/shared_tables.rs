@@ -13,7 +13,7 @@ use std::{
 use netfwd_common::{
     abi::{
         Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
-        Masquerade, Protocol, Rule, Settings, Slot, Tuple, V4,
+        Masquerade, Member, Protocol, Rule, Settings, Slot, Target, Tuple, V4,
     },
     memory::MemoryTables,
     tables::{Atomics, ReserveError, Tables},
@@ -214,6 +214,18 @@ impl Tables<V4> for SharedTables {
     fn route(&self, _source: V4, destination: V4) -> Option<u32> {
         self.routes.get(&destination).copied()
     }
+
+    fn member(&self, _ifindex: u32) -> Option<&Member> {
+        None
+    }
+
+    fn target(&self, _address: &V4) -> Option<&Target> {
+        None
+    }
+
+    fn set_target(&self, _address: &V4, _target: &Target) {}
+
+    fn remove_target(&self, _address: &V4) {}
 
     fn datagram(&self, _key: &DatagramKey<V4>) -> Option<&Datagram> {
         None

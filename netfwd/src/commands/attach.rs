@@ -85,6 +85,10 @@ pub struct Args {
     #[arg(long)]
     pick_up: bool,
 
+    /// Send what belongs to known flows past this host's stack, and so past its FORWARD rules
+    #[arg(long, value_enum, value_name = "on|off", default_value_t = FastPath::Off)]
+    fast_path: FastPath,
+
     /// Do not serve mapped ports to this host's own processes
     ///
     /// They reach mapped ports at 127.0.0.1, `::1` and the host's addresses, by programs on the root of the cgroup2
@@ -103,6 +107,13 @@ pub struct Args {
     /// IPv6 connections at most, when the first uplink is attached [default: a quarter of the IPv4 ones]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     max_flows6: Option<u32>,
+}
+
+/// Whether packets go past the host's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FastPath {
+    On,
+    Off,
 }
 
 // A name of its own: clap would take a `Vec` for an option that is given several times.

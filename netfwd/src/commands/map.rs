@@ -10,6 +10,7 @@ use crate::{
         addresses,
         mappings::{self, Change, Host, Options},
         maps::Maps,
+        members,
     },
     host::netlink::Netlink,
     mapping::{HostPorts, Mapping, Request},
@@ -58,11 +59,13 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<()> {
     let _lock = context.pin_dir.lock()?;
     let mut maps = Maps::open(&context.pin_dir)?;
-    let interfaces = Netlink::connect()?.interfaces()?;
+    let netlink = Netlink::connect()?;
+    let interfaces = netlink.interfaces()?;
     let host = Host::look(&interfaces)?;
     let options = Options { replace: args.replace, force: args.force };
     let changes = mappings::add(&mut maps, &host, &args.mappings, options)?;
     addresses::refresh(&mut maps, &interfaces)?;
+    members::refresh(&context.pin_dir, &netlink, &interfaces, &mut maps)?;
     render::show(context, &Mapped::from(changes.as_slice()))?;
     let mappings: Vec<_> = changes.iter().map(Change::mapping).collect();
     warn_of_strangers(&maps, &host, &mappings, context)

@@ -31,7 +31,7 @@ impl Direction {
     pub const fn of(role: Role) -> &'static [Self] {
         match role {
             Role::Uplink => &Self::ALL,
-            Role::Bridge => &[Self::Ingress],
+            Role::Bridge | Role::Member => &[Self::Ingress],
         }
     }
 
@@ -42,6 +42,7 @@ impl Direction {
             (Role::Uplink, Self::Ingress) => names::INGRESS,
             (Role::Uplink, Self::Egress) => names::EGRESS,
             (Role::Bridge, _) => names::BRIDGE,
+            (Role::Member, _) => names::MEMBER,
         }
     }
 }
@@ -49,7 +50,7 @@ impl Direction {
 /// Whether a program of this name is attached by netfwd.
 #[must_use]
 pub fn is_attached_by_netfwd(program: &str) -> bool {
-    [names::INGRESS, names::EGRESS, names::BRIDGE].contains(&program)
+    [names::INGRESS, names::EGRESS, names::BRIDGE, names::MEMBER].contains(&program)
 }
 
 /// How a program is attached.

@@ -14,7 +14,7 @@ use super::pin::PinDir;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
 
 /// The programs for packets, and the one that starts the timer.
-pub const CLASSIFIERS: [&str; 4] = [names::INGRESS, names::EGRESS, names::BRIDGE, names::START_REAPER];
+pub const CLASSIFIERS: [&str; 5] = [names::INGRESS, names::EGRESS, names::BRIDGE, names::MEMBER, names::START_REAPER];
 
 /// The verifier says at the end of its log what is wrong.
 const QUOTED_LINES: usize = 3;

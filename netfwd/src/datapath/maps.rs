@@ -2,7 +2,10 @@
 
 mod family;
 
-use std::{collections::BTreeSet, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
@@ -11,7 +14,8 @@ use aya::{
     util::nr_cpus,
 };
 use netfwd_common::abi::{
-    ABI_VERSION, COUNTERS_PER_HOOK, Choice, Counter, Interface, Role, Rule, RuleCounter, Settings, V4, V6, names,
+    ABI_VERSION, COUNTERS_PER_HOOK, Choice, Counter, Interface, Member, Role, Rule, RuleCounter, Settings, V4, V6,
+    names,
 };
 use thiserror::Error;
 
@@ -54,6 +58,7 @@ pub struct Maps {
     generations: Array<MapData, u32>,
     choices: HashMap<MapData, Choice, u8>,
     host_addresses: HashMap<MapData, V6, u8>,
+    members: HashMap<MapData, u32, Member>,
     /// The maps of IPv4.
     pub v4: FamilyMaps<V4>,
     /// The maps of IPv6.
@@ -106,6 +111,7 @@ impl Maps {
             generations: typed(pin_dir, names::GENERATIONS)?,
             choices: typed(pin_dir, names::CHOICES)?,
             host_addresses: typed(pin_dir, names::HOST_ADDRESSES)?,
+            members: typed(pin_dir, names::MEMBERS)?,
             v4: FamilyMaps::open(pin_dir)?,
             v6: FamilyMaps::open(pin_dir)?,
             rule_counters: typed(pin_dir, names::RULE_COUNTERS)?,
@@ -197,6 +203,22 @@ impl Maps {
             removed(self.host_addresses.remove(&address)).with_context(|| cannot_write(names::HOST_ADDRESSES))?;
         }
         Ok(())
+    }
+
+    /// The members of bridges whose packets take the fast path, by interface index.
+    pub fn members(&self) -> Result<BTreeMap<u32, Member>> {
+        let members: Result<_, _> = self.members.iter().collect();
+        members.with_context(|| cannot_read(names::MEMBERS))
+    }
+
+    /// Adds or replaces a member.
+    pub fn set_member(&mut self, ifindex: u32, member: Member) -> Result<()> {
+        self.members.insert(ifindex, member, 0).with_context(|| cannot_write(names::MEMBERS))
+    }
+
+    /// Removes a member.
+    pub fn remove_member(&mut self, ifindex: u32) -> Result<()> {
+        removed(self.members.remove(&ifindex)).with_context(|| cannot_write(names::MEMBERS))
     }
 
     /// The generation of a rule that is in force.

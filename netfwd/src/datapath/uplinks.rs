@@ -11,7 +11,7 @@ use anyhow::{Context as _, Error, Result, bail};
 use ipnet::IpNet;
 use netfwd_common::abi::{Role, Settings};
 
-use super::{addresses, attach, hook::Hook, host_access, load::Loaded, mappings, maps::Maps, pin::PinDir};
+use super::{addresses, attach, hook::Hook, host_access, load::Loaded, mappings, maps::Maps, members, pin::PinDir};
 use crate::{
     clock,
     host::{
@@ -143,6 +143,8 @@ fn attached<'h>(host: &'h Host, maps: &Maps) -> Result<Vec<(&'h Interface, Role)
         let known = maps.with_role(role)?.into_iter();
         interfaces.extend(known.filter_map(|(ifindex, _)| Some((host.interfaces.with_index(ifindex)?, role))));
     }
+    let members = maps.members()?.into_keys().filter_map(|ifindex| host.interfaces.with_index(ifindex));
+    interfaces.extend(members.map(|member| (member, Role::Member)));
     Ok(interfaces)
 }
 
@@ -151,7 +153,9 @@ fn attach_uplink(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, m
     let was_bridge = maps.with_role(Role::Bridge)?.iter().any(|(index, _)| *index == ifindex);
     addresses::refresh(maps, &host.interfaces)?;
     let pending = configure::configure(maps, &request.wanted, |maps| bridges::wanted(maps, host, Some(ifindex)))?;
-    complete(pin_dir, host, request, hook, maps, pending, was_bridge)
+    let report = complete(pin_dir, host, request, hook, maps, pending, was_bridge)?;
+    members::refresh(pin_dir, &host.netlink, &host.interfaces, maps)?;
+    Ok(report)
 }
 
 /// Attaches what belongs to changes of the maps, or undoes them.
@@ -231,6 +235,7 @@ pub fn detach(pin_dir: &PinDir, host: &Host, ifindexes: &[u32]) -> Result<(Vec<u
         remove_everything(pin_dir, host)?;
     } else {
         bridges::leave_unneeded(pin_dir, host, &mut maps)?;
+        members::refresh(pin_dir, &host.netlink, &host.interfaces, &mut maps)?;
     }
     Ok((detached, is_last))
 }

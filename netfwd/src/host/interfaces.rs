@@ -26,6 +26,10 @@ pub struct Interface {
     pub is_bridge: bool,
     /// The index of the bridge or bond that it is a member of.
     pub master: Option<u32>,
+    /// Its Ethernet address, if it has one.
+    pub hardware_address: Option<[u8; 6]>,
+    /// Whether it is one end of a veth pair whose other end is in another network namespace.
+    pub leads_elsewhere: bool,
     /// The largest IP packet that it carries, in bytes.
     pub mtu: u32,
     /// Its addresses; of each family those that are taken unless another one is asked for come first.
@@ -137,6 +141,11 @@ impl Interfaces {
     /// All bridges.
     pub fn bridges(&self) -> impl Iterator<Item = &Interface> {
         self.0.iter().filter(|interface| interface.is_bridge)
+    }
+
+    /// The members of a bridge that lead to other network namespaces.
+    pub fn members_of(&self, bridge: u32) -> impl Iterator<Item = &Interface> {
+        self.0.iter().filter(move |interface| interface.master == Some(bridge) && interface.leads_elsewhere)
     }
 
     /// The interface that has an address.

@@ -66,6 +66,7 @@ impl Netlink {
 fn interface(link: &LinkMessage) -> Interface {
     let mut interface =
         Interface { index: link.header.index, link_type: link.header.link_layer_type.into(), ..Interface::default() };
+    let (mut is_veth, mut has_end_elsewhere) = (false, false);
     for attribute in &link.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             interface.name.clone_from(name);
@@ -75,10 +76,16 @@ fn interface(link: &LinkMessage) -> Interface {
             interface.master = Some(*index);
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
             interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+            is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
+        } else if let LinkAttribute::LinkNetNsId(_) = attribute {
+            has_end_elsewhere = true;
+        } else if let LinkAttribute::Address(address) = attribute {
+            interface.hardware_address = address.as_slice().try_into().ok();
         } else if let LinkAttribute::AfSpecUnspec(families) = attribute {
             interface.ipv6 = families.iter().find_map(ipv6);
         }
     }
+    interface.leads_elsewhere = is_veth && has_end_elsewhere;
     interface
 }
 

@@ -6,6 +6,7 @@
 mod attach;
 mod bad_input;
 mod bridges;
+mod fast_path;
 mod follow;
 mod ipv6;
 mod mappings;

@@ -111,7 +111,13 @@ fn option_lines(before: &abi::Interface, after: &abi::Interface) -> Vec<String> 
             [v4, v6] => format!("limits TCP segments to {v4} bytes over IPv4 and {v6} over IPv6"),
         });
     }
-    if before.flags != after.flags {
+    let changed = before.flags ^ after.flags;
+    if changed & abi::Interface::FAST_PATH != 0 {
+        let is_on = after.flags & abi::Interface::FAST_PATH != 0;
+        let path = if is_on { "past the host's stack" } else { "through the host's stack" };
+        lines.push(format!("sends known flows {path}"));
+    }
+    if changed & abi::Interface::PICK_UP != 0 {
         let picks_up = after.flags & abi::Interface::PICK_UP != 0;
         let verb = if picks_up { "picks up" } else { "does not pick up" };
         lines.push(format!("{verb} TCP connections in their middle"));

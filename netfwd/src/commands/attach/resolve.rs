@@ -7,7 +7,7 @@ mod tests;
 use anyhow::Result;
 use netfwd_common::abi::{self, Role, Rule};
 
-use super::{Args, parse::Clamp};
+use super::{Args, FastPath, parse::Clamp};
 use crate::{
     datapath::{
         ports,
@@ -55,9 +55,15 @@ fn options(args: &Args, uplink: &Interface) -> Result<abi::Interface> {
         max_segment: args.clamp_mss.map_or([0; 2], |clamp| segments(clamp, uplink.mtu)).map(u16::to_be_bytes),
         filtering: args.filtering.filtering().number(),
         role: Role::Uplink.number(),
-        flags: if args.pick_up { abi::Interface::PICK_UP } else { 0 },
+        flags: flags(args),
         pad: 0,
     })
+}
+
+fn flags(args: &Args) -> u8 {
+    let pick_up = if args.pick_up { abi::Interface::PICK_UP } else { 0 };
+    let fast_path = if args.fast_path == FastPath::On { abi::Interface::FAST_PATH } else { 0 };
+    pick_up | fast_path
 }
 
 /// The largest TCP segments over IPv4 and IPv6.

@@ -1,8 +1,8 @@
 //! The maps of one address family.
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, LpmTrie, MapData, lpm_trie::Key};
-use netfwd_common::abi::{Mapping, MappingKey, Masquerade, Rule, SubnetKey, V4, V6};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key};
+use netfwd_common::abi::{Mapping, MappingKey, Masquerade, Rule, SubnetKey, Target, V4, V6};
 
 use super::{Maps, cannot_open, cannot_read, cannot_write, first, removed, typed};
 use crate::{datapath::pin::PinDir, family::Family};
@@ -12,6 +12,7 @@ pub struct FamilyMaps<A: Family> {
     subnets: LpmTrie<MapData, SubnetKey<A>, Masquerade<A>>,
     exclusions: LpmTrie<MapData, SubnetKey<A>, Rule>,
     high_water: Array<MapData, u64>,
+    targets: HashMap<MapData, A, Target>,
     /// The mappings, by prefix.
     pub mappings: LpmTrie<MapData, MappingKey<A>, Mapping<A>>,
     /// The connections, to be read through a memory mapping of its file descriptor.
@@ -76,6 +77,7 @@ impl<A: Family> FamilyMaps<A> {
             subnets: typed(pin_dir, A::MAPS.subnets)?,
             exclusions: typed(pin_dir, A::MAPS.exclusions)?,
             high_water: typed(pin_dir, A::MAPS.high_water)?,
+            targets: typed(pin_dir, A::MAPS.targets)?,
             mappings: typed(pin_dir, A::MAPS.mappings)?,
             connections: MapData::from_pin(&connections).with_context(|| cannot_open(connections.display()))?,
         })
@@ -91,6 +93,22 @@ impl<A: Family> FamilyMaps<A> {
         }
         subnets.sort_by_key(|subnet| (subnet.uplink, subnet.network));
         Ok(subnets)
+    }
+
+    /// Where containers are, by their address.
+    pub fn targets(&self) -> Result<Vec<(A, Target)>> {
+        let targets: Result<_, _> = self.targets.iter().collect();
+        targets.with_context(|| cannot_read(A::MAPS.targets))
+    }
+
+    /// Adds or replaces where a container is.
+    pub fn set_target(&mut self, address: A, target: Target) -> Result<()> {
+        self.targets.insert(address, target, 0).with_context(|| cannot_write(A::MAPS.targets))
+    }
+
+    /// Removes where a container is.
+    pub fn remove_target(&mut self, address: A) -> Result<()> {
+        removed(self.targets.remove(&address)).with_context(|| cannot_write(A::MAPS.targets))
     }
 
     /// Adds or replaces a subnet.

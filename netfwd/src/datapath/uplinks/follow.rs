@@ -11,6 +11,7 @@ use crate::{
         addresses::{self, Changed},
         attach, host_access,
         maps::{Maps, Select},
+        members,
         pin::PinDir,
     },
     host::interfaces::{Interface, Interfaces},
@@ -55,6 +56,7 @@ pub fn follow(pin_dir: &PinDir) -> Result<Option<Round>> {
             uplinks.push(follow_uplink(pin_dir, &host, &mut maps, uplink, interface)?);
         }
     }
+    members::refresh(pin_dir, &host.netlink, &host.interfaces, &mut maps)?;
     Ok(Some(Round { interfaces: host.interfaces, uplinks, forgotten, addresses }))
 }
 

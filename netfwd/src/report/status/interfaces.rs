@@ -80,6 +80,8 @@ pub struct Options {
     pub max_segment: Segments,
     /// Whether a TCP segment in the middle of an unknown connection opens it.
     pub pick_up: bool,
+    /// Whether what belongs to known connections is sent past the host's stack.
+    pub fast_path: bool,
 }
 
 /// Sizes in bytes; `None` where they are left alone.
@@ -170,6 +172,7 @@ impl Options {
             max_ports_per_source: Some(known.max_ports_per_source).filter(|count| *count != 0),
             max_segment: Segments { ipv4, ipv6 },
             pick_up: known.flags & abi::Interface::PICK_UP != 0,
+            fast_path: known.flags & abi::Interface::FAST_PATH != 0,
         }
     }
 }

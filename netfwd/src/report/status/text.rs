@@ -135,6 +135,7 @@ impl Options {
     fn cells(&self, name: String, role: &str, hook: String, mut other: Vec<String>) -> [String; 7] {
         other.extend(self.parity.then(|| "parity".to_owned()));
         other.extend(self.pick_up.then(|| "pick-up".to_owned()));
+        other.extend(self.fast_path.then(|| "fast path".to_owned()));
         let other = if other.is_empty() { "-".to_owned() } else { other.join(", ") };
         let limit = self.max_ports_per_source.map_or_else(|| "any".to_owned(), |count| count.to_string());
         let segments = match (self.max_segment.ipv4, self.max_segment.ipv6) {
@@ -196,12 +197,13 @@ mod tests {
             max_ports_per_source: Some(9),
             max_segment: super::super::Segments { ipv4: Some(1460), ipv6: Some(1440) },
             pick_up: true,
+            fast_path: true,
         };
         let interface = Interface { name: Some("eth0".to_owned()), index: 2 };
         let exclusions = vec!["10.0.0.0/8".parse().unwrap()];
         let uplink = Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options };
         let cells = uplink.cells();
-        assert_eq!(cells[3..], ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up"]);
+        assert_eq!(cells[3..], ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up, fast path"]);
         let status = Status {
             kernel: "6.12.0".to_owned(),
             pin_dir: "/sys/fs/bpf/netfwd".into(),

@@ -134,12 +134,12 @@ impl<'d, A: Ip + Place> Twins<'d, A> {
         *self.reasons.entry((side, verdict.reason())).or_default() += 1;
         let expected = match verdict {
             Verdict::Drop(_) => 2,
-            Verdict::Redirected(_) | Verdict::Answered(..) => 7,
+            Verdict::Redirected(_) | Verdict::ToContainer(_) | Verdict::ToNeighbour(_) | Verdict::Answered(..) => 7,
             Verdict::Translated | Verdict::Pass(_) => -1,
         };
         prop_assert_eq!(action, expected, "{:?} on {:?} of {:02x?}", verdict, side, in_memory);
         match verdict {
-            Verdict::Translated | Verdict::Redirected(_) => {}
+            Verdict::Translated | Verdict::Redirected(_) | Verdict::ToContainer(_) | Verdict::ToNeighbour(_) => {}
             Verdict::Pass(_) | Verdict::Drop(_) | Verdict::Answered(..) => {
                 // What could not be rewritten may be half rewritten, and is not sent.
                 if verdict != Verdict::Drop(Reason::RewriteFailed) && in_memory == in_kernel {

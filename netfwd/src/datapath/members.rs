@@ -1,0 +1,96 @@
+//! The members of bridges: a program on the ingress of each sends what belongs to known connections past the host's
+//! stack, and what is known of the containers behind them is where the uplinks' programs send to.
+//!
+//! Nothing depends on it: without an entry, packets take the way through the stack.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use netfwd_common::abi::{self, Member, Role, Target, V4, V6};
+
+use super::{
+    attach,
+    hook::Hook,
+    maps::{Maps, Select},
+    pin::PinDir,
+};
+use crate::{
+    family::Family as _,
+    host::{interfaces::Interfaces, netlink::Netlink},
+};
+
+/// Makes the members of the bridges those that are there now. Returns the interface indexes of those that are new.
+pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, maps: &mut Maps) -> Result<Vec<u32>> {
+    let (present, wanted) = (maps.members()?, wanted(maps, interfaces)?);
+    for ifindex in present.keys().filter(|ifindex| !wanted.contains_key(ifindex)) {
+        attach::detach(pin_dir, netlink, interfaces, *ifindex)?;
+        maps.remove_member(*ifindex)?;
+        forget::<V4>(maps, *ifindex)?;
+        forget::<V6>(maps, *ifindex)?;
+    }
+    let mut new = Vec::new();
+    for (ifindex, member) in &wanted {
+        if present.get(ifindex) != Some(member) {
+            maps.set_member(*ifindex, *member)?;
+        }
+        let Some(interface) = interfaces.with_index(*ifindex) else { continue };
+        let hook = hook(pin_dir, netlink, interfaces, member.bridge)?;
+        for other in attach::attachments(pin_dir, netlink, interface)?.iter().filter(|other| other.hook != hook) {
+            attach::detach_one(pin_dir, netlink, interface, other.direction, other.hook)?;
+        }
+        if !attach::attach(pin_dir, netlink, interface, Role::Member, hook)?.is_empty() {
+            new.push(*ifindex);
+        }
+    }
+    if !new.is_empty() {
+        learn(netlink, maps, &wanted)?;
+    }
+    Ok(new)
+}
+
+/// Members are attached as their bridge is.
+fn hook(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, bridge: u32) -> Result<Hook> {
+    let bridge = interfaces.with_index(bridge).context("a bridge has just gone")?;
+    match attach::attachments(pin_dir, netlink, bridge)?.first() {
+        Some(attachment) => Ok(attachment.hook),
+        None => attach::choose_hook(bridge, None),
+    }
+}
+
+/// The members of bridges whose uplinks have a fast path.
+fn wanted(maps: &Maps, interfaces: &Interfaces) -> Result<BTreeMap<u32, Member>> {
+    let mut wanted = BTreeMap::new();
+    for (bridge, known) in maps.with_role(Role::Bridge)? {
+        let address = interfaces.with_index(bridge).and_then(|bridge| bridge.hardware_address);
+        let Some(gateway) = address.filter(|_| known.flags & abi::Interface::FAST_PATH != 0) else { continue };
+        let members = interfaces.members_of(bridge).map(|member| (member.index, Member::new(bridge, gateway)));
+        wanted.extend(members);
+    }
+    Ok(wanted)
+}
+
+/// What the host knows of containers already: a member's program learns of others when they announce themselves.
+fn learn(netlink: &Netlink, maps: &mut Maps, members: &BTreeMap<u32, Member>) -> Result<()> {
+    let mut bridges: Vec<_> = members.values().map(|member| member.bridge).collect();
+    bridges.sort_unstable();
+    bridges.dedup();
+    for bridge in bridges {
+        for neighbour in netlink.neighbours(bridge)? {
+            let Some(member) = members.get(&neighbour.member) else { continue };
+            let target = Target::new(neighbour.member, neighbour.hardware_address, member.gateway);
+            if let Some(address) = V4::from_ip(neighbour.address) {
+                maps.v4.set_target(address, target)?;
+            } else if let Some(address) = V6::from_ip(neighbour.address) {
+                maps.v6.set_target(address, target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forget<A: Select>(maps: &mut Maps, member: u32) -> Result<()> {
+    for (address, _) in maps.family::<A>().targets()?.into_iter().filter(|(_, target)| target.member == member) {
+        maps.family_mut::<A>().remove_target(address)?;
+    }
+    Ok(())
+}
