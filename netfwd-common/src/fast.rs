@@ -72,6 +72,9 @@ where
         return Verdict::Pass(Reason::NotOurs);
     }
     let bridge = member.bridge;
+    if !is_from_here(tables, ifindex, scratch) {
+        return Verdict::Pass(Reason::NotOurs);
+    }
     if find(tables, Side::Inside, now, scratch) {
         outwards(packet, tables, now, scratch)
     } else if find(tables, Side::Bridge, now, scratch) {
@@ -79,6 +82,12 @@ where
     } else {
         Verdict::Pass(Reason::NotOurs)
     }
+}
+
+/// Whether the packet's sender is known to be behind the member: of others the stack decides whether they may be.
+#[inline]
+fn is_from_here<A: Translate, T: Tables<A>>(tables: &T, ifindex: u32, scratch: &Scratch<A>) -> bool {
+    tables.target(&scratch.headers.source).is_some_and(|target| target.member == ifindex)
 }
 
 #[inline]

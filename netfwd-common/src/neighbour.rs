@@ -66,7 +66,7 @@ where
     T: Tables<A>,
 {
     let address = &mut scratch.target.address;
-    if A::write_announced(packet, address).is_none() {
+    if packet.is_vlan_tagged() || A::write_announced(packet, address).is_none() {
         return;
     }
     let (Some(member), Some(sender)) = (tables.member(ifindex), packet.load(SENDER_AT)) else {
@@ -95,7 +95,7 @@ where
     T: Tables<A>,
 {
     let address = &mut scratch.target.address;
-    if A::write_announced(packet, address).is_none() {
+    if packet.is_vlan_tagged() || A::write_announced(packet, address).is_none() {
         return;
     }
     let (Some(known), Some(sender)) = (tables.target(address), packet.load(SENDER_AT)) else {

@@ -59,7 +59,7 @@ pub struct Scratch<A> {
     pub(crate) connection: Slot,
     /// Which way it goes there.
     pub(crate) direction: Direction,
-    /// The counters of the packet on the fast path: [`Interface::slot`].
+    /// The counters of the packet on the fast path: [`slot`](crate::abi::Interface::slot) of an interface.
     pub(crate) counted_by: u32,
     /// Which of them.
     pub(crate) counted_on: Side,

@@ -66,6 +66,8 @@ mod docs;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod fast;
+#[cfg(test)]
 mod fragments;
 #[cfg(test)]
 mod hairpin;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{json, lab, said};
 
 const UPLINK: &str = "ens33";
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 17] = [
     "attach",
     UPLINK,
     "--ports",
@@ -21,6 +21,8 @@ const OPTIONS: [&str; 15] = [
     "--clamp-mss",
     "mtu",
     "--pick-up",
+    "--fast-path",
+    "on",
     "--no-host-access",
     "--no-masquerade",
     "10.0.0.0/8",
@@ -48,6 +50,7 @@ fn options_are_kept_and_what_is_not_given_is_usual_again() {
         "max_ports_per_source": null,
         "max_segment": { "ipv4": null, "ipv6": null },
         "pick_up": false,
+        "fast_path": false,
     });
     assert_eq!((&usual["options"], &usual["exclusions"]), (&expected, &json!([])));
     assert!(ping(&lab.containers()[0], IpAddr::from(topology.uplinks[0].clients[0]), 2, 0.02).unwrap().complete());
@@ -64,6 +67,7 @@ fn options_are_kept_and_what_is_not_given_is_usual_again() {
         "max_ports_per_source": 100,
         "max_segment": { "ipv4": 1460, "ipv6": 1440 },
         "pick_up": true,
+        "fast_path": true,
     });
     let chosen = uplink(&lab);
     assert_eq!((&chosen["options"], &chosen["exclusions"]), (&expected, &json!(["10.0.0.0/8"])));
