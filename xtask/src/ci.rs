@@ -56,7 +56,17 @@ fn run_verb(verb: &str) -> Result<()> {
 fn lint_ebpf() -> Result<()> {
     let target = workspace::target_directory()?.join("lint-ebpf");
     let mut clippy = workspace::cargo();
-    clippy.args(["clippy", "--package", "netfwd-ebpf", "--target", "bpfel-unknown-none", "-Z", "build-std=core"]);
+    clippy.args([
+        "clippy",
+        "--package",
+        "netfwd-ebpf",
+        "--package",
+        "bench-ebpf",
+        "--target",
+        "bpfel-unknown-none",
+        "-Z",
+        "build-std=core",
+    ]);
     // The target has no compiled core, so a stable compiler must be allowed to build it.
     clippy.env("RUSTC_BOOTSTRAP", "1").arg("--target-dir").arg(target).args(["--", "-D", "warnings"]);
     task::run(&mut clippy)

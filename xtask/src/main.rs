@@ -1,5 +1,6 @@
 //! Development tasks of netfwd. `cargo xtask` alone lists them.
 
+mod bench;
 mod budget;
 mod ci;
 mod demo;
@@ -30,6 +31,7 @@ enum Verb {
     Vm(vm::Args),
     Ci(ci::Args),
     Budget(budget::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +55,6 @@ fn run(verb: Option<Verb>) -> Result<()> {
         Some(Verb::Vm(args)) => vm::run(&args),
         Some(Verb::Ci(args)) => ci::run(&args),
         Some(Verb::Budget(args)) => budget::run(&args),
+        Some(Verb::Bench(args)) => bench::run(&args),
     }
 }

@@ -17,6 +17,8 @@ use state::State;
 pub(crate) enum Scope {
     /// The demo: everything but the virtual machines.
     Demo,
+    /// The demo's and the benchmark's.
+    Bench,
     /// Everything.
     Tests,
 }

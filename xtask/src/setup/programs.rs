@@ -44,7 +44,7 @@ impl Program {
     }
 }
 
-static PROGRAMS: [Program; 17] = [
+static PROGRAMS: [Program; 18] = [
     Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
     Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
     Program { debian: "iputils-ping", ..Program::plain("ping", "iputils") },
@@ -58,6 +58,7 @@ static PROGRAMS: [Program; 17] = [
     Program { debian: "busybox-static", alpine: "busybox-extras", ..Program::plain("busybox", "busybox") },
     Program { fedora: "nmap-ncat", arch: "openbsd-netcat", ..Program::plain("nc", "netcat-openbsd") },
     Program::plain("ethtool", "ethtool"),
+    Program { needed_for: Scope::Bench, fedora: "iptables-nft", ..Program::plain("iptables", "iptables") },
     Program { needed_for: Scope::Tests, ..Program::plain("traceroute", "traceroute") },
     Program { needed_for: Scope::Tests, debian: "iputils-tracepath", ..Program::plain("tracepath", "iputils") },
     Program { needed_for: Scope::Tests, ..Program::of_debian("stun", "stun-client") },
@@ -75,7 +76,7 @@ static QEMU: Program = Program {
 /// The programs that `scope` needs on this machine.
 fn needed(scope: Scope) -> impl Iterator<Item = &'static Program> {
     let qemu = (ARCH == "x86_64").then_some(&QEMU);
-    let wanted = move |program: &&Program| scope == Scope::Tests || program.needed_for == scope;
+    let wanted = move |program: &&Program| scope == Scope::Tests || [scope, Scope::Demo].contains(&program.needed_for);
     PROGRAMS.iter().chain(qemu).filter(wanted)
 }
 
