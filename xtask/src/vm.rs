@@ -61,7 +61,7 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     silence: u64,
     /// End a virtual machine after so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 4500)]
     limit: u64,
 }
 
