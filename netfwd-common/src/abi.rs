@@ -70,7 +70,7 @@ plain_old_data! {
     PortChoice: 20,
     Rule: 8,
     RuleCounter: 40,
-    Settings: 128,
+    Settings: 136,
     Slot: 8,
     SocketPeer: 32,
     Target: 16;

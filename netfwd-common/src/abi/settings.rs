@@ -67,12 +67,22 @@ pub struct Settings {
     pub attached: u64,
     /// The cookie of the network namespace that netfwd works in (`SO_NETNS_COOKIE`).
     pub netns: u64,
+    /// A digest of what the pinned programs were made of and what they are; 0 while it is not known. For user space.
+    pub build: u64,
 }
 
 impl Settings {
     /// The default timeouts for tables of `max_flows` records, in the namespace with the cookie `netns`.
     #[must_use]
     pub fn new(max_flows: [u32; 2], attached: u64, netns: u64) -> Self {
-        Self { abi_version: super::ABI_VERSION, max_flows, reserved: 0, timeouts: Timeouts::default(), attached, netns }
+        Self {
+            abi_version: super::ABI_VERSION,
+            max_flows,
+            reserved: 0,
+            timeouts: Timeouts::default(),
+            attached,
+            netns,
+            build: 0,
+        }
     }
 }

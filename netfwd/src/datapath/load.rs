@@ -1,6 +1,9 @@
 //! Loading: the BPF object into the kernel, with everything in it pinned.
 
-use std::fs;
+use std::{
+    fs,
+    hash::{DefaultHasher, Hasher as _},
+};
 
 use anyhow::{Context as _, Error, Result};
 use aya::{
@@ -71,6 +74,18 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+/// A digest of this build's object and of the programs that are pinned: as long as it stays the same, they are those of
+/// this object, and need not be loaded to see that.
+#[must_use]
+pub fn build(pin_dir: &PinDir) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(OBJECT);
+    for name in programs() {
+        hasher.write_u64(ProgramInfo::from_pin(pin_dir.program(name)).map_or(0, |program| program.tag()));
+    }
+    hasher.finish()
 }
 
 /// The names of all programs.

@@ -11,7 +11,16 @@ use anyhow::{Context as _, Error, Result, bail};
 use ipnet::IpNet;
 use netfwd_common::abi::{Role, Settings};
 
-use super::{addresses, attach, hook::Hook, host_access, load::Loaded, mappings, maps::Maps, members, pin::PinDir};
+use super::{
+    addresses, attach,
+    hook::Hook,
+    host_access,
+    load::{self, Loaded},
+    mappings,
+    maps::Maps,
+    members,
+    pin::PinDir,
+};
 use crate::{
     clock,
     host::{
@@ -106,7 +115,9 @@ fn attach_first(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook) ->
     let max_flows = max_flows(request.max_flows);
     clear(pin_dir, host)?;
     Loaded::new(pin_dir, max_flows)?.pin(pin_dir)?;
-    let mut maps = Maps::initialize(pin_dir, &Settings::new(max_flows, clock::now()?, namespace::cookie()?))?;
+    let mut settings = Settings::new(max_flows, clock::now()?, namespace::cookie()?);
+    settings.build = load::build(pin_dir);
+    let mut maps = Maps::initialize(pin_dir, &settings)?;
     attach_uplink(pin_dir, host, request, hook, &mut maps)
 }
 
@@ -127,13 +138,25 @@ fn attach_further(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, 
         }
     }
     let forgotten = forget_gone(pin_dir, host, maps)?;
-    let mut loaded = Loaded::new(pin_dir, max_flows)?;
-    let replaced_programs = !loaded.is_pinned(pin_dir)?;
-    if replaced_programs {
-        attach::replace(pin_dir, &host.netlink, &attached(host, maps)?, &mut loaded)?;
-    }
+    let replaced_programs = replace_programs(pin_dir, host, maps)?;
     let report = attach_uplink(pin_dir, host, request, hook, maps)?;
     Ok(Report { replaced_programs, forgotten, ..report })
+}
+
+/// Puts this build's programs in the place of another's, and returns whether there were others.
+fn replace_programs(pin_dir: &PinDir, host: &Host, maps: &mut Maps) -> Result<bool> {
+    let mut settings = maps.settings()?;
+    if settings.build == load::build(pin_dir) {
+        return Ok(false);
+    }
+    let mut loaded = Loaded::new(pin_dir, settings.max_flows)?;
+    let are_others = !loaded.is_pinned(pin_dir)?;
+    if are_others {
+        attach::replace(pin_dir, &host.netlink, &attached(host, maps)?, &mut loaded)?;
+    }
+    settings.build = load::build(pin_dir);
+    maps.set_settings(&settings)?;
+    Ok(are_others)
 }
 
 /// The interfaces that have programs.
