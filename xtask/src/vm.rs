@@ -58,7 +58,7 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u32,
     /// End a virtual machine that printed nothing for so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     silence: u64,
     /// End a virtual machine after so long
     #[arg(long, value_name = "SECONDS", default_value_t = 4500)]
