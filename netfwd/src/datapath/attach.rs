@@ -104,6 +104,14 @@ pub fn attach(
     Ok(attached)
 }
 
+/// Detaches what is attached to an interface by another hook than this one.
+pub fn leave_other_hook(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface, hook: Hook) -> Result<()> {
+    for other in attachments(pin_dir, netlink, interface)?.iter().filter(|other| other.hook != hook) {
+        detach_one(pin_dir, netlink, interface, other.direction, other.hook)?;
+    }
+    Ok(())
+}
+
 /// Detaches one program.
 pub fn detach_one(
     pin_dir: &PinDir,

@@ -3,7 +3,7 @@
 //!
 //! Nothing depends on it: without an entry, packets take the way through the stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use netfwd_common::abi::{self, Member, Role, Target, V4, V6};
@@ -19,8 +19,8 @@ use crate::{
     host::{interfaces::Interfaces, netlink::Netlink},
 };
 
-/// Makes the members of the bridges those that are there now. Returns the interface indexes of those that are new.
-pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, maps: &mut Maps) -> Result<Vec<u32>> {
+/// Makes the members of the bridges those that are there now.
+pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, maps: &mut Maps) -> Result<()> {
     let (present, wanted) = (maps.members()?, wanted(maps, interfaces)?);
     for ifindex in present.keys().filter(|ifindex| !wanted.contains_key(ifindex)) {
         attach::detach(pin_dir, netlink, interfaces, *ifindex)?;
@@ -28,24 +28,27 @@ pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, map
         forget::<V4>(maps, *ifindex)?;
         forget::<V6>(maps, *ifindex)?;
     }
-    let mut new = Vec::new();
+    let mut hooks = BTreeMap::new();
+    for bridge in bridges(&wanted) {
+        hooks.insert(bridge, hook(pin_dir, netlink, interfaces, bridge)?);
+    }
+    let mut are_new = false;
     for (ifindex, member) in &wanted {
         if present.get(ifindex) != Some(member) {
             maps.set_member(*ifindex, *member)?;
         }
-        let Some(interface) = interfaces.with_index(*ifindex) else { continue };
-        let hook = hook(pin_dir, netlink, interfaces, member.bridge)?;
-        for other in attach::attachments(pin_dir, netlink, interface)?.iter().filter(|other| other.hook != hook) {
-            attach::detach_one(pin_dir, netlink, interface, other.direction, other.hook)?;
-        }
-        if !attach::attach(pin_dir, netlink, interface, Role::Member, hook)?.is_empty() {
-            new.push(*ifindex);
-        }
+        let (Some(interface), Some(hook)) = (interfaces.with_index(*ifindex), hooks.get(&member.bridge)) else {
+            continue;
+        };
+        attach::leave_other_hook(pin_dir, netlink, interface, *hook)?;
+        are_new |= !attach::attach(pin_dir, netlink, interface, Role::Member, *hook)?.is_empty();
     }
-    if !new.is_empty() {
-        learn(netlink, maps, &wanted)?;
-    }
-    Ok(new)
+    if are_new { learn(netlink, maps, &wanted) } else { Ok(()) }
+}
+
+/// The bridges of members, each once.
+fn bridges(members: &BTreeMap<u32, Member>) -> BTreeSet<u32> {
+    members.values().map(|member| member.bridge).collect()
 }
 
 /// Members are attached as their bridge is.
@@ -71,10 +74,7 @@ fn wanted(maps: &Maps, interfaces: &Interfaces) -> Result<BTreeMap<u32, Member>>
 
 /// What the host knows of containers already: a member's program learns of others when they announce themselves.
 fn learn(netlink: &Netlink, maps: &mut Maps, members: &BTreeMap<u32, Member>) -> Result<()> {
-    let mut bridges: Vec<_> = members.values().map(|member| member.bridge).collect();
-    bridges.sort_unstable();
-    bridges.dedup();
-    for bridge in bridges {
+    for bridge in bridges(members) {
         for neighbour in netlink.neighbours(bridge)? {
             let Some(member) = members.get(&neighbour.member) else { continue };
             let target = Target::new(neighbour.member, neighbour.hardware_address, member.gateway);

@@ -79,14 +79,8 @@ impl<'a> Site<'a> {
     /// Comes after the new hook is attached: for a moment both translate. With none, packets would leave as they are.
     pub(super) fn leave_other_hook(&self) -> Result<()> {
         let Self { pin_dir, host, places, .. } = self;
-        for Place { interface, hook, .. } in places {
-            for other in attach::attachments(pin_dir, &host.netlink, interface)? {
-                if other.hook != *hook {
-                    attach::detach_one(pin_dir, &host.netlink, interface, other.direction, other.hook)?;
-                }
-            }
-        }
-        Ok(())
+        let mut places = places.iter();
+        places.try_for_each(|place| attach::leave_other_hook(pin_dir, &host.netlink, place.interface, place.hook))
     }
 
     /// Detaches what was attached.
