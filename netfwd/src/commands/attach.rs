@@ -86,7 +86,8 @@ pub struct Args {
     pick_up: bool,
 
     /// Send what belongs to known flows past this host's stack, and so past its FORWARD rules
-    #[arg(long, value_enum, value_name = "on|off", default_value_t = FastPath::Off)]
+    #[arg(long, value_enum, value_name = "on|off", default_value_t = FastPath::On)]
+    #[arg(env = "NETFWD_FAST_PATH", hide_env_values = true)]
     fast_path: FastPath,
 
     /// Do not serve mapped ports to this host's own processes
