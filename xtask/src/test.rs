@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test at every level that this machine can run.
 
+mod fast_path;
 mod guests;
 mod level;
 mod libtest;
@@ -14,6 +15,7 @@ use crate::{setup, task, vm};
 use level::Level;
 use report::{Report, Row};
 
+pub(crate) use fast_path::FastPath;
 pub(crate) use guests::job as guest_job;
 
 /// What the user calls the kernel that this runs on.
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// Run the kernel tests on this kernel: 6.1, 6.12 or running; may be repeated
     #[arg(long = "kernel", value_name = "VERSION")]
     kernels: Vec<String>,
+    /// Run the kernel tests with netfwd's fast path on or off, where they do not choose themselves
+    #[arg(long, value_enum, value_name = "on|off", default_value_t = FastPath::On)]
+    fast_path: FastPath,
     #[command(flatten)]
     machine: vm::Machine,
     /// Run only the tests whose names contain this
@@ -45,12 +50,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut report = Report::new(skips_fail, !args.filters.is_empty());
     let (levels, versions) = selected(args);
     for level in levels {
-        task::headline(&level.to_string());
+        let name = level.to_string();
+        task::headline(&name);
         let start = Instant::now();
         let result = level.run(&args.filters);
-        report.add(Row::new(level.to_string(), start.elapsed(), result));
+        report.add(Row::new(name, start.elapsed(), result));
     }
-    for row in guests::run(&versions, &args.filters, &args.machine) {
+    for row in guests::run(&versions, &args.filters, args.fast_path, &args.machine) {
         report.add(row);
     }
     task::say(&report);
@@ -65,7 +71,7 @@ fn selected(args: &Args) -> (Vec<Level>, Vec<String>) {
     let all = !args.host && !args.vm && args.kernels.is_empty();
     let (running, named): (Vec<_>, Vec<_>) = args.kernels.iter().cloned().partition(|version| version == RUNNING);
     let host = (all || args.host).then_some(Level::Host);
-    let running = (all || !running.is_empty()).then_some(Level::Running);
+    let running = (all || !running.is_empty()).then_some(Level::Running(args.fast_path));
     let every = if all || (args.vm && args.kernels.is_empty()) { &vm::KERNELS[..] } else { &[] };
     let versions = named.into_iter().chain(every.iter().map(|&version| version.to_owned()));
     (host.into_iter().chain(running).collect(), versions.collect())
@@ -82,13 +88,22 @@ mod tests {
         let matches = matches.try_get_matches_from(line.split_whitespace()).unwrap();
         let args = Args::from_arg_matches(&matches).unwrap();
         let (levels, versions) = selected(&args);
-        levels.iter().map(Level::to_string).chain(versions.iter().map(|version| guests::level(version))).collect()
+        let guests = versions.iter().map(|version| guests::level(version, args.fast_path));
+        levels.iter().map(Level::to_string).chain(guests).collect()
     }
 
     #[test]
     fn without_a_wish_all_levels_run() {
-        let [first, second, ..] = [Level::Host, Level::Running].map(|level| level.to_string());
+        let [first, second, ..] = [Level::Host, Level::Running(FastPath::On)].map(|level| level.to_string());
         assert_eq!(levels(""), [first, second, "vm 6.1".to_owned(), "vm 6.12".to_owned()]);
+    }
+
+    #[test]
+    fn levels_say_that_the_fast_path_is_off() {
+        assert_eq!(levels("--vm --kernel 6.1 --fast-path off"), ["vm 6.1, fast path off"]);
+        assert_eq!(levels("--host --fast-path off"), ["host"]);
+        assert!(levels("--kernel running --fast-path off")[0].ends_with(", fast path off"));
+        assert_eq!(levels("--vm --fast-path on"), levels("--vm"));
     }
 
     #[test]
@@ -97,7 +112,10 @@ mod tests {
         assert_eq!(levels("--vm"), ["vm 6.1", "vm 6.12"]);
         assert_eq!(levels("--vm --kernel 6.1"), ["vm 6.1"]);
         assert_eq!(levels("--host --kernel 6.12"), ["host", "vm 6.12"]);
-        assert_eq!(levels("--kernel running"), [Level::Running.to_string()]);
-        assert_eq!(levels("--kernel 6.1 --kernel running"), [Level::Running.to_string(), "vm 6.1".to_owned()]);
+        assert_eq!(levels("--kernel running"), [Level::Running(FastPath::On).to_string()]);
+        assert_eq!(
+            levels("--kernel 6.1 --kernel running"),
+            [Level::Running(FastPath::On).to_string(), "vm 6.1".to_owned()]
+        );
     }
 }

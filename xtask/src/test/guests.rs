@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use super::fast_path::FastPath;
 use super::level::Ended;
 use super::libtest::Counts;
 use super::report::Row;
@@ -22,19 +23,25 @@ const GUEST_CLI: &str = "/bin/netfwd";
 const LEFT_OUT: &str = "over_nft::";
 
 /// The name of the level of kernel `version`.
-pub(super) fn level(version: &str) -> String {
-    format!("vm {version}")
+pub(super) fn level(version: &str, fast_path: FastPath) -> String {
+    fast_path.name(&format!("vm {version}"))
 }
 
 /// Runs the kernel tests on the kernels of `versions`.
-pub(super) fn run(versions: &[String], filters: &[String], machine: &Machine) -> Vec<Row> {
+pub(super) fn run(versions: &[String], filters: &[String], fast_path: FastPath, machine: &Machine) -> Vec<Row> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let run = |versions| run_together(versions, processors, filters, machine);
+    let run = |versions| run_together(versions, processors, filters, fast_path, machine);
     versions.chunks(processors).flat_map(run).collect()
 }
 
-fn run_together(versions: &[String], processors: usize, filters: &[String], machine: &Machine) -> Vec<Row> {
-    let names: Vec<_> = versions.iter().map(|version| level(version)).collect();
+fn run_together(
+    versions: &[String],
+    processors: usize,
+    filters: &[String],
+    fast_path: FastPath,
+    machine: &Machine,
+) -> Vec<Row> {
+    let names: Vec<_> = versions.iter().map(|version| level(version, fast_path)).collect();
     task::headline(&names.join(", "));
     if filters.is_empty() {
         task::say(format_args!("left out in guests: {LEFT_OUT} (nftables' own NAT, which proves the scenarios)"));
@@ -43,7 +50,8 @@ fn run_together(versions: &[String], processors: usize, filters: &[String], mach
     let processors = (processors / versions.len()).clamp(1, vm::MOST_PROCESSORS);
     let guests = versions.iter().map(|version| {
         let prefix = if alone { String::new() } else { format!("{version:>4} | ") };
-        Guest { level: level(version), prefix, start: Instant::now(), bootable: prepare(version, filters) }
+        let bootable = prepare(version, filters, fast_path);
+        Guest { level: level(version, fast_path), prefix, start: Instant::now(), bootable }
     });
     let guests: Vec<_> = guests.collect();
     thread::scope(|scope| {
@@ -54,9 +62,9 @@ fn run_together(versions: &[String], processors: usize, filters: &[String], mach
     })
 }
 
-fn prepare(version: &str, filters: &[String]) -> Result<Bootable> {
+fn prepare(version: &str, filters: &[String], fast_path: FastPath) -> Result<Bootable> {
     match vm::obstacle() {
-        None => Bootable::prepare(&job(version, filters)?),
+        None => Bootable::prepare(&job(version, filters, fast_path)?),
         Some(reason) => Err(vm::UnavailableError(reason).into()),
     }
 }
@@ -93,13 +101,14 @@ fn run_tests(bootable: &Bootable, machine: &Machine, processors: usize, prefix: 
 }
 
 /// The kernel tests, to be run in a virtual machine.
-pub(crate) fn job(version: &str, filters: &[String]) -> Result<Job> {
+pub(crate) fn job(version: &str, filters: &[String], fast_path: FastPath) -> Result<Job> {
     let target = workspace::target_directory()?;
     let arguments = ["test", "--no-run", "--package", "netfwd", "--test", KERNEL_TEST];
     let mut built = workspace::build_static(&target, &arguments)?;
     let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo built no binary {name}"));
     let files = vec![(take(KERNEL_TEST)?, GUEST_TEST.to_owned()), (take("netfwd")?, GUEST_CLI.to_owned())];
-    let environment = [("NETFWD", GUEST_CLI), ("NETFWD_KERNEL_TESTS", "1"), ("RUST_BACKTRACE", "1")];
+    let environment =
+        [("NETFWD", GUEST_CLI), ("NETFWD_KERNEL_TESTS", "1"), ("RUST_BACKTRACE", "1"), fast_path.variable()];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     Ok(Job { kernel: version.to_owned(), files, environment, command: command(filters) })
 }

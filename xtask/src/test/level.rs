@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use super::fast_path::FastPath;
 use super::libtest::Counts;
 use crate::setup::{self, Scope};
 use crate::{task, workspace};
@@ -14,7 +15,7 @@ pub(super) enum Level {
     /// What needs neither root nor a kernel with BPF.
     Host,
     /// What needs root, in namespaces on the running kernel.
-    Running,
+    Running(FastPath),
 }
 
 /// How a level ended.
@@ -27,7 +28,7 @@ impl Level {
     pub(super) fn run(&self, filters: &[String]) -> Result<Ended> {
         match self {
             Self::Host => on_host(filters),
-            Self::Running => on_running_kernel(filters),
+            Self::Running(fast_path) => on_running_kernel(*fast_path, filters),
         }
     }
 }
@@ -36,7 +37,7 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("host"),
-            Self::Running => write!(f, "kernel {}", running_kernel()),
+            Self::Running(fast_path) => f.write_str(&fast_path.name(&format!("kernel {}", running_kernel()))),
         }
     }
 }
@@ -47,14 +48,14 @@ fn running_kernel() -> String {
 }
 
 fn on_host(filters: &[String]) -> Result<Ended> {
-    let (mut counts, success) = cargo_test(&[], &[], filters)?;
+    let (mut counts, success) = cargo_test(None, &[], &[], filters)?;
     // The kernel levels run what was ignored here.
     let deferred = std::mem::take(&mut counts.ignored);
     let note = if deferred > 0 { format!("{deferred} more at the kernel levels") } else { String::new() };
     Ok(Ended::Ran { counts, success, note })
 }
 
-fn on_running_kernel(filters: &[String]) -> Result<Ended> {
+fn on_running_kernel(fast_path: FastPath, filters: &[String]) -> Result<Ended> {
     if !workspace::is_root() {
         return Ok(Ended::Skipped("needs root".to_owned()));
     }
@@ -62,12 +63,18 @@ fn on_running_kernel(filters: &[String]) -> Result<Ended> {
         return Ok(Ended::Skipped(reason));
     }
     let ignored_on_host = ["--ignored", "--test-threads=1"];
-    let (counts, success) = cargo_test(&["--lib", "--bins", "--tests"], &ignored_on_host, filters)?;
+    let (counts, success) = cargo_test(Some(fast_path), &["--lib", "--bins", "--tests"], &ignored_on_host, filters)?;
     Ok(Ended::Ran { counts, success, note: String::new() })
 }
 
-fn cargo_test(targets: &[&str], options: &[&str], filters: &[String]) -> Result<(Counts, bool)> {
+fn cargo_test(
+    fast_path: Option<FastPath>,
+    targets: &[&str],
+    options: &[&str],
+    filters: &[String],
+) -> Result<(Counts, bool)> {
     let mut cargo = workspace::cargo();
+    cargo.envs(fast_path.map(FastPath::variable));
     cargo.args(["test", "--no-fail-fast"]).args(targets).arg("--").args(options).args(filters);
     count_while_showing(cargo)
 }
