@@ -11,8 +11,11 @@ use crate::{
 
 /// Show what is attached
 ///
-/// The kernel, the uplinks with what is masqueraded on them, the options of uplinks and bridges, the programs, and the
-/// maps with their fill and memory.
+/// The kernel, the uplinks with what is masqueraded on them, the options of uplinks and bridges, the containers on the
+/// bridges, the programs, and the maps with their fill and memory.
+///
+/// PATH says of each uplink and container whether packets of known flows go past this host's stack (`fast`), or why
+/// they go through it.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

@@ -1,6 +1,7 @@
 //! `netfwd status`.
 
 mod interfaces;
+mod paths;
 mod text;
 
 use std::{
@@ -28,6 +29,9 @@ use crate::{
 };
 
 pub use interfaces::{Bridge, Masqueraded, Options, Segments, Uplink};
+pub use paths::{Container, Member, Path, Why};
+
+use paths::Paths;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -90,6 +94,9 @@ impl Status {
         let now = clock::now()?;
         let listed: Vec<_> =
             names::MAPS.into_iter().map(|name| map(pin_dir, maps, name, now)).collect::<Result<_>>()?;
+        let uplinks = interfaces::uplinks(pin_dir, maps, host)?;
+        let has_fast_uplink = uplinks.iter().any(|uplink| uplink.path == Path::Fast);
+        let paths = Paths::new(pin_dir, maps, host, has_fast_uplink)?;
         Ok(Self {
             kernel: kernel::release()?,
             pin_dir: pin_dir.path().to_owned(),
@@ -98,8 +105,8 @@ impl Status {
             ipv6_forward: Switch::ipv6().is_on()?,
             host_access: host_access::state(pin_dir)?,
             programs: load::programs().map(|name| program(pin_dir, name)).collect::<Result<_>>()?,
-            uplinks: interfaces::uplinks(pin_dir, maps, host)?,
-            bridges: interfaces::bridges(pin_dir, maps, host)?,
+            uplinks,
+            bridges: interfaces::bridges(pin_dir, maps, host, &paths)?,
             memory_bytes: listed.iter().map(|map| map.memory_bytes).sum(),
             maps: listed,
         })

@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use netfwd_common::abi::{self, Role, V4, V6};
 use serde::Serialize;
 
-use super::filtering_name;
+use super::{
+    filtering_name,
+    paths::{self, Member, Path, Paths},
+};
 use crate::{
     datapath::{
         attach::{self, Attachment},
@@ -33,6 +36,9 @@ pub struct Uplink {
     pub exclusions: Vec<IpNet>,
     /// How its hooks translate.
     pub options: Options,
+    /// The path of packets of known flows.
+    #[serde(flatten)]
+    pub path: Path,
 }
 
 /// A bridge that has a masqueraded subnet.
@@ -44,6 +50,8 @@ pub struct Bridge {
     pub attachments: Vec<Attachment>,
     /// How its hook translates.
     pub options: Options,
+    /// Its members.
+    pub members: Vec<Member>,
 }
 
 /// A masqueraded subnet.
@@ -100,9 +108,11 @@ pub(super) fn uplinks(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<
         let (mut subnets, mut exclusions) = (Vec::new(), Vec::new());
         add_networks::<V4>(maps, host, (ifindex, &known), &mut subnets, &mut exclusions)?;
         add_networks::<V6>(maps, host, (ifindex, &known), &mut subnets, &mut exclusions)?;
+        let attachments = attachments(pin_dir, host, ifindex)?;
         uplinks.push(Uplink {
             interface: Interface::with_index(ifindex),
-            attachments: attachments(pin_dir, host, ifindex)?,
+            path: paths::of_uplink(&known, &attachments),
+            attachments,
             subnets,
             exclusions,
             options: Options::of(&known),
@@ -112,13 +122,14 @@ pub(super) fn uplinks(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<
 }
 
 /// The bridges.
-pub(super) fn bridges(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<Bridge>> {
+pub(super) fn bridges(pin_dir: &PinDir, maps: &Maps, host: &Host, paths: &Paths<'_>) -> Result<Vec<Bridge>> {
     let mut bridges = Vec::new();
     for (ifindex, known) in maps.with_role(Role::Bridge)? {
         bridges.push(Bridge {
             interface: Interface::with_index(ifindex),
             attachments: attachments(pin_dir, host, ifindex)?,
             options: Options::of(&known),
+            members: paths.members(ifindex, &known)?,
         });
     }
     Ok(bridges)

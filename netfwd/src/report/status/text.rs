@@ -1,6 +1,6 @@
 //! The status as text.
 
-use super::{Bridge, Masqueraded, Options, SECOND, Status, Uplink};
+use super::{Bridge, Masqueraded, Member, Options, Path, SECOND, Status, Uplink, Why};
 use crate::{
     datapath::{attach::Attachment, hook::Direction, host_access::State, ports::Range},
     host::forwarding::Switch,
@@ -16,9 +16,10 @@ impl Listing for Status {
             format!("forwarding  {}", self.forwarding()),
             format!("host access {}", host_access_text(self.host_access)),
         ];
-        let tables =
-            [heads.join("\n"), self.uplinks_text(), self.options_text(), self.programs_text(), self.maps_text()];
-        [tables.join("\n\n"), self.hints()].concat()
+        let mut parts = vec![heads.join("\n"), self.uplinks_text(), self.options_text()];
+        parts.extend(self.members_text());
+        parts.extend([self.programs_text(), self.maps_text()]);
+        [parts.join("\n\n"), self.hints()].concat()
     }
 }
 
@@ -62,10 +63,22 @@ impl Status {
 
     /// A line for each interface: how its hooks translate.
     fn options_text(&self) -> String {
-        let columns = ["INTERFACE", "ROLE", "HOOK", "FILTERING", "PORTS PER SOURCE", "TCP SEGMENTS", "OTHER"];
+        let columns = ["INTERFACE", "ROLE", "HOOK", "PATH", "FILTERING", "PORTS PER SOURCE", "TCP SEGMENTS", "OTHER"];
         let uplinks = self.uplinks.iter().map(Uplink::cells);
         let bridges = self.bridges.iter().map(Bridge::cells);
         render::table(columns.map(Column::Text), uplinks.chain(bridges))
+    }
+
+    /// The members of bridges, with the path of what is behind them; `None` if there are none.
+    fn members_text(&self) -> Option<String> {
+        let columns = ["BRIDGE", "MEMBER", "CONTAINER", "PATH"].map(Column::Text);
+        let rows = self.bridges.iter().flat_map(|bridge| {
+            let name = bridge.interface.text();
+            let rows = bridge.members.iter().flat_map(Member::rows);
+            rows.map(move |[member, container, path]| [name.clone(), member, container, path])
+        });
+        let rows: Vec<_> = rows.collect();
+        (!rows.is_empty()).then(|| render::table(columns, rows))
     }
 
     fn programs_text(&self) -> String {
@@ -117,32 +130,76 @@ fn hook_text(attachments: &[Attachment], directions: &[Direction]) -> String {
 }
 
 impl Uplink {
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let hook = hook_text(&self.attachments, &Direction::ALL);
         let exclusions = self.exclusions.iter().map(|network| format!("not to {network}"));
-        self.options.cells(self.interface.text(), "uplink", hook, exclusions.collect())
+        self.options.cells(self.interface.text(), "uplink", hook, self.path, exclusions.collect())
     }
 }
 
 impl Bridge {
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let hook = hook_text(&self.attachments, &[Direction::Ingress]);
-        self.options.cells(self.interface.text(), "bridge", hook, Vec::new())
+        let path = if self.options.fast_path { Path::Fast } else { Path::Stack(Why::Off) };
+        self.options.cells(self.interface.text(), "bridge", hook, path, Vec::new())
+    }
+}
+
+impl Member {
+    /// A row for each path that the addresses behind it have.
+    fn rows(&self) -> Vec<[String; 3]> {
+        let mut rows: Vec<(Path, Vec<String>)> = Vec::new();
+        for container in &self.containers {
+            let address = container.address.to_string();
+            match rows.iter_mut().find(|(path, _)| *path == container.path) {
+                Some((_, addresses)) => addresses.push(address),
+                None => rows.push((container.path, vec![address])),
+            }
+        }
+        if rows.is_empty() {
+            rows.push((self.path, vec!["-".to_owned()]));
+        }
+        let row = |(path, addresses): (Path, Vec<String>)| [self.interface.text(), addresses.join(", "), path.text()];
+        rows.into_iter().map(row).collect()
+    }
+}
+
+impl Path {
+    fn text(self) -> String {
+        match self {
+            Self::Fast => "fast".to_owned(),
+            Self::Stack(why) => format!("stack: {}", why.text()),
+        }
+    }
+}
+
+impl Why {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Off => "--fast-path off",
+            Self::NoEthernet => "no Ethernet header",
+            Self::Detached => "no program; attach again",
+            Self::NoProgram => "no program yet; attach again, or let `netfwd run` do it",
+            Self::NoUplink => "no uplink is fast",
+            Self::BridgeOff => "--fast-path off on its uplink; of several the one attached last counts",
+            Self::NoVeth => "no veth to another network namespace",
+            Self::GatewayChanged => "the bridge has another Ethernet address; attach again, or let `netfwd run` do it",
+            Self::NotAnnounced => "not announced yet; it is when it asks for a neighbour, or answers",
+        }
     }
 }
 
 impl Options {
-    fn cells(&self, name: String, role: &str, hook: String, mut other: Vec<String>) -> [String; 7] {
+    fn cells(&self, name: String, role: &str, hook: String, path: Path, mut other: Vec<String>) -> [String; 8] {
         other.extend(self.parity.then(|| "parity".to_owned()));
         other.extend(self.pick_up.then(|| "pick-up".to_owned()));
-        other.extend(self.fast_path.then(|| "fast path".to_owned()));
         let other = if other.is_empty() { "-".to_owned() } else { other.join(", ") };
         let limit = self.max_ports_per_source.map_or_else(|| "any".to_owned(), |count| count.to_string());
         let segments = match (self.max_segment.ipv4, self.max_segment.ipv6) {
             (Some(ipv4), Some(ipv6)) => format!("{ipv4}, IPv6 {ipv6}"),
             _ => "any".to_owned(),
         };
-        [name, role.to_owned(), hook, self.filtering.to_owned(), limit, segments, other]
+        [name, role.to_owned(), hook, path.text(), self.filtering.to_owned(), limit, segments, other]
     }
 }
 
@@ -162,7 +219,10 @@ impl Masqueraded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{datapath::hook::Hook, report::Interface};
+    use crate::{
+        datapath::hook::Hook,
+        report::{Interface, status::Container},
+    };
 
     fn attachments(directions: &[Direction]) -> Vec<Attachment> {
         let attachment = |direction: &Direction| Attachment { direction: *direction, hook: Hook::Tcx, program_id: 7 };
@@ -176,6 +236,27 @@ mod tests {
         assert_eq!(text(&[Direction::Ingress]), "no egress");
         assert_eq!(text(&[]), "no ingress, no egress");
         assert_eq!(hook_text(&attachments(&[Direction::Ingress]), &[Direction::Ingress]), "TCX");
+    }
+
+    #[test]
+    fn a_member_has_a_row_for_each_path_of_the_addresses_behind_it() {
+        let container = |address: &str, path| Container { address: address.parse().unwrap(), path };
+        let not_announced = Path::Stack(Why::NotAnnounced);
+        let mut member = Member {
+            interface: Interface { name: Some("veth1".to_owned()), index: 9 },
+            attachments: attachments(&[Direction::Ingress]),
+            path: Path::Fast,
+            containers: vec![
+                container("172.17.0.2", Path::Fast),
+                container("172.17.0.3", not_announced),
+                container("fd00::2", Path::Fast),
+            ],
+        };
+        let why = not_announced.text();
+        let rows = [["veth1", "172.17.0.2, fd00::2", "fast"], ["veth1", "172.17.0.3", why.as_str()]];
+        assert_eq!(member.rows(), rows.map(|row| row.map(str::to_owned)));
+        (member.path, member.containers) = (Path::Stack(Why::NoUplink), Vec::new());
+        assert_eq!(member.rows(), [["veth1", "-", "stack: no uplink is fast"].map(str::to_owned)]);
     }
 
     #[test]
@@ -201,9 +282,11 @@ mod tests {
         };
         let interface = Interface { name: Some("eth0".to_owned()), index: 2 };
         let exclusions = vec!["10.0.0.0/8".parse().unwrap()];
-        let uplink = Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options };
+        let path = Path::Stack(Why::NoEthernet);
+        let uplink = Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options, path };
         let cells = uplink.cells();
-        assert_eq!(cells[3..], ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up, fast path"]);
+        let rest = ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up"];
+        assert_eq!((cells[3].as_str(), &cells[4..]), ("stack: no Ethernet header", &rest.map(str::to_owned)[..]));
         let status = Status {
             kernel: "6.12.0".to_owned(),
             pin_dir: "/sys/fs/bpf/netfwd".into(),
