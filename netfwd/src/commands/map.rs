@@ -5,6 +5,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use crate::{
+    cli,
     context::Context,
     datapath::{
         addresses,
@@ -65,7 +66,9 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let options = Options { replace: args.replace, force: args.force };
     let changes = mappings::add(&mut maps, &host, &args.mappings, options)?;
     addresses::refresh(&mut maps, &interfaces)?;
-    members::refresh(&context.pin_dir, &netlink, &interfaces, &mut maps)?;
+    for error in members::refresh(&context.pin_dir, &netlink, &interfaces, &mut maps)? {
+        context.warn(&cli::one_line(&error));
+    }
     render::show(context, &Mapped::from(changes.as_slice()))?;
     let mappings: Vec<_> = changes.iter().map(Change::mapping).collect();
     warn_of_strangers(&maps, &host, &mappings, context)

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use netfwd_common::abi::{self, Member, Role, Target, V4, V6};
+use nix::net::if_::if_indextoname;
 
 use super::{
     attach,
@@ -16,21 +17,27 @@ use super::{
 };
 use crate::{
     family::Family as _,
-    host::{interfaces::Interfaces, netlink::Netlink},
+    host::{
+        interfaces::{Interface, Interfaces},
+        netlink::Netlink,
+    },
 };
 
-/// Makes the members of the bridges those that are there now.
-pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, maps: &mut Maps) -> Result<()> {
+/// Makes the members of the bridges those that are there now. Returns why some do not have the program: all else is as
+/// it should be then, and their packets go through the stack.
+pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, maps: &mut Maps) -> Result<Vec<Error>> {
     let (present, wanted) = (maps.members()?, wanted(maps, interfaces)?);
+    let mut failures = Vec::new();
     for ifindex in present.keys().filter(|ifindex| !wanted.contains_key(ifindex)) {
-        attach::detach(pin_dir, netlink, interfaces, *ifindex)?;
+        unless_gone(*ifindex, attach::detach(pin_dir, netlink, interfaces, *ifindex), &mut failures);
         maps.remove_member(*ifindex)?;
         forget::<V4>(maps, *ifindex)?;
         forget::<V6>(maps, *ifindex)?;
     }
     let mut hooks = BTreeMap::new();
     for bridge in bridges(&wanted) {
-        hooks.insert(bridge, hook(pin_dir, netlink, interfaces, bridge)?);
+        let hook = hook(pin_dir, netlink, interfaces, bridge);
+        hooks.extend(unless_gone(bridge, hook, &mut failures).map(|hook| (bridge, hook)));
     }
     let mut are_new = false;
     for (ifindex, member) in &wanted {
@@ -40,10 +47,36 @@ pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, map
         let (Some(interface), Some(hook)) = (interfaces.with_index(*ifindex), hooks.get(&member.bridge)) else {
             continue;
         };
-        attach::leave_other_hook(pin_dir, netlink, interface, *hook)?;
-        are_new |= !attach::attach(pin_dir, netlink, interface, Role::Member, *hook)?.is_empty();
+        let is_new = add(pin_dir, netlink, interface, *hook);
+        are_new |= unless_gone(*ifindex, is_new, &mut failures).unwrap_or(false);
     }
-    if are_new { learn(netlink, maps, &wanted) } else { Ok(()) }
+    if are_new {
+        learn(netlink, maps, &wanted)?;
+    }
+    Ok(failures)
+}
+
+/// Gives a member the program, and returns whether it had none.
+fn add(pin_dir: &PinDir, netlink: &Netlink, member: &Interface, hook: Hook) -> Result<bool> {
+    let add = || {
+        attach::leave_other_hook(pin_dir, netlink, member, hook)?;
+        attach::attach(pin_dir, netlink, member, Role::Member, hook)
+    };
+    let added = add().with_context(|| format!("what is behind {} has no fast path", member.name))?;
+    Ok(!added.is_empty())
+}
+
+/// What a step for an interface came to. That it failed does not matter if the interface is gone: a container that ends
+/// takes its member with it at any moment.
+fn unless_gone<T>(ifindex: u32, result: Result<T>, failures: &mut Vec<Error>) -> Option<T> {
+    let error = match result {
+        Ok(value) => return Some(value),
+        Err(error) => error,
+    };
+    if if_indextoname(ifindex).is_ok() {
+        failures.push(error);
+    }
+    None
 }
 
 /// The bridges of members, each once.

@@ -55,7 +55,7 @@ pub struct Request {
 }
 
 /// What an attach did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// The interfaces that a program was attached to: the uplink, and bridges.
     pub attached: Vec<(u32, Hook)>,
@@ -73,6 +73,8 @@ pub struct Report {
     pub forgotten: Vec<u32>,
     /// Bridges that have no masqueraded subnet any more, and were left.
     pub left: Vec<u32>,
+    /// Why members of bridges do not have the program of the fast path.
+    pub slow: Vec<Error>,
 }
 
 impl Report {
@@ -177,8 +179,8 @@ fn attach_uplink(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, m
     addresses::refresh(maps, &host.interfaces)?;
     let pending = configure::configure(maps, &request.wanted, |maps| bridges::wanted(maps, host, Some(ifindex)))?;
     let report = complete(pin_dir, host, request, hook, maps, pending, was_bridge)?;
-    members::refresh(pin_dir, &host.netlink, &host.interfaces, maps)?;
-    Ok(report)
+    let slow = members::refresh(pin_dir, &host.netlink, &host.interfaces, maps)?;
+    Ok(Report { slow, ..report })
 }
 
 /// Attaches what belongs to changes of the maps, or undoes them.

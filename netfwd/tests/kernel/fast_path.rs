@@ -245,3 +245,30 @@ fn members_have_a_program_while_there_is_a_fast_path_and_new_ones_are_followed()
     said(&lab, &["detach", "--all"]);
     assert_eq!(members(&lab), 0);
 }
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_member_that_cannot_have_the_program_costs_nobody_else_anything() {
+    let lab = lab(&Topology::dual_stack());
+    let _echo = UdpEcho::start_at(lab.client(), at("0.0.0.0", 7)).unwrap();
+    let links = lab.host().run(&["ip", "-o", "link", "show", "master", "docker0"]).unwrap().stdout;
+    let name = links.split([' ', '@', ':']).nth(2).unwrap();
+    lab.host().run(&["tc", "qdisc", "add", "dev", name, "ingress"]).unwrap();
+    let on = ["attach", "ens33", "--fast-path", "on", "--hook", "tc"];
+    for arguments in [&on[..], &on, &["map", "8080:172.17.0.2:80"]] {
+        let warning = lab.netfwd(arguments).unwrap().stderr;
+        assert!(
+            warning.starts_with(&format!("netfwd: warning: what is behind {name} has no fast path: ")),
+            "{warning}"
+        );
+        assert!(warning.contains(&format!("remove it with `tc qdisc del dev {name} ingress`")), "{warning}");
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+    }
+    assert_eq!(members(&lab), 1);
+    for container in lab.containers() {
+        assert!(echoes(&udp_at(container, at("0.0.0.0", 0)), at("192.168.137.1", 7)));
+    }
+    lab.host().run(&["tc", "qdisc", "del", "dev", name, "ingress"]).unwrap();
+    assert_eq!(lab.netfwd(&on).unwrap().stderr, "");
+    assert_eq!(members(&lab), 2);
+}

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use netfwd_common::abi;
 
 use crate::{
+    cli,
     datapath::{
         host_access::Outcome,
         ports,
@@ -56,7 +57,7 @@ pub(in crate::commands) fn warnings(report: &Report, interfaces: &Interfaces) ->
             Switch::accept_ra(&name).name()
         )
     };
-    report.deaf.iter().map(warning).collect()
+    report.deaf.iter().map(warning).chain(report.slow.iter().map(cli::one_line)).collect()
 }
 
 /// A line for each subnet that stayed as it was.

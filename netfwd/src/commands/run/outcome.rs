@@ -61,8 +61,8 @@ impl Teller {
             told.lines.extend(Masquerades::of(uplink).lines(&round.addresses, is_first, &round.interfaces));
         }
         told.warnings.extend(self.conflicts(&round.uplinks));
-        let failures = round.uplinks.iter().filter_map(failure).collect();
-        told.failures = self.new_failures(failures);
+        let failures = round.uplinks.iter().filter_map(failure).chain(round.slow.iter().map(cli::one_line));
+        told.failures = self.new_failures(failures.collect());
         self.interfaces.clone_from(&round.interfaces);
         told
     }

@@ -2,7 +2,7 @@
 
 mod desired;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use netfwd_common::abi::{self, V4, V6};
 
 use super::{Choices, Host, Networks, Report, Request, Wanted, bridges, complete, configure, forget_gone};
@@ -28,6 +28,8 @@ pub struct Round {
     pub forgotten: Vec<u32>,
     /// What became of the host's addresses.
     pub addresses: Changed,
+    /// Why members of bridges do not have the program of the fast path.
+    pub slow: Vec<Error>,
 }
 
 /// What following the host came to for one uplink.
@@ -56,8 +58,8 @@ pub fn follow(pin_dir: &PinDir) -> Result<Option<Round>> {
             uplinks.push(follow_uplink(pin_dir, &host, &mut maps, uplink, interface)?);
         }
     }
-    members::refresh(pin_dir, &host.netlink, &host.interfaces, &mut maps)?;
-    Ok(Some(Round { interfaces: host.interfaces, uplinks, forgotten, addresses }))
+    let slow = members::refresh(pin_dir, &host.netlink, &host.interfaces, &mut maps)?;
+    Ok(Some(Round { interfaces: host.interfaces, uplinks, forgotten, addresses, slow }))
 }
 
 fn follow_uplink(
