@@ -163,6 +163,36 @@ fn a_packet_without_hops_to_spare_is_answered_by_the_host() {
     }
 }
 
+/// The path MTU that the client has learnt of the host, if any.
+fn learnt(lab: &Lab, family: &Addresses) -> Option<u16> {
+    let route = lab.client().run(&["ip", "route", "get", family.host]).unwrap().stdout;
+    route.split_whitespace().skip_while(|word| *word != "mtu").nth(1)?.parse().ok()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_client_learns_that_a_member_carries_less() {
+    for family in &FAMILIES {
+        let lab = fast();
+        let conversations = Conversations::begin(&lab, family);
+        let links = lab.host().run(&["ip", "-o", "link", "show", "master", "docker0"]).unwrap().stdout;
+        let member = links.split([' ', '@', ':']).nth(2).unwrap();
+        lab.host().run(&["ip", "link", "set", member, "mtu", "1300"]).unwrap();
+        let (client, target) = &conversations.sockets[1];
+        let end = Instant::now() + PATIENCE;
+        while learnt(&lab, family) != Some(1300) {
+            assert!(Instant::now() < end, "{:?}", learnt(&lab, family));
+            // What is heard of the error is an error of the next call.
+            client.send_to(&[7; 1400], *target).ok();
+            thread::sleep(Duration::from_millis(20));
+        }
+        while client.take_error().unwrap().is_some() {}
+        let before = counted(&lab)[0];
+        assert!(echoes(client, *target));
+        assert!(counted(&lab)[0] > before, "what fits goes on as before");
+    }
+}
+
 fn set_hops(socket: &UdpSocket, hops: i32) {
     use nix::sys::socket::{setsockopt, sockopt};
     if socket.local_addr().unwrap().is_ipv4() {

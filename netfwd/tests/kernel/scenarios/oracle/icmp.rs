@@ -14,7 +14,7 @@ use etherparse::{
 use lab::{Capture, Netns, Topology, Wire, tcp_ask};
 
 use super::{
-    commands::Mapping,
+    commands::{Attach, Mapping},
     scenarios,
     stage::{Backend, Family, Stage},
 };
@@ -41,8 +41,12 @@ const PATH_MTU: u16 = 1300;
 const TRANSFER: usize = 200_000;
 
 fn behind_a_router(backend: Backend) -> Stage {
+    attached_behind_a_router(backend, &Attach::default())
+}
+
+fn attached_behind_a_router(backend: Backend, attach: &Attach) -> Stage {
     let topology = Topology { checksum_offload: false, ..Topology::dual_stack().with_router() };
-    Stage::of(backend, topology)
+    Stage::with(backend, topology, attach)
 }
 
 /// Makes `netns` forward only small packets to `network`.
@@ -154,7 +158,9 @@ fn a_container_learns_the_path_mtu_of_what_it_answers(backend: Backend) {
 }
 
 fn a_client_learns_the_path_mtu_to_a_container(backend: Backend) {
-    for (family, stage) in behind_a_router(backend).families() {
+    // The MTU of a route is the stack's to know; that of a link, the fast path's too.
+    let attach = Attach { options: &["--fast-path", "off"], ..Attach::default() };
+    for (family, stage) in attached_behind_a_router(backend, &attach).families() {
         stage.map(&Mapping::tcp(8080, stage.container(0), 80));
         let network = if family == Family::V4 { "172.17.0.0/16" } else { "fd00:17::/64" };
         narrow(stage.lab.host(), network, "docker0");
