@@ -172,3 +172,33 @@ fn targets<A: Select>(maps: &Maps) -> Result<BTreeSet<(u32, IpAddr)>> {
 fn is_of_link(address: IpAddr) -> bool {
     is_link_local(address.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use netfwd_common::abi::{PortChoice, Rule};
+
+    use super::*;
+    use crate::datapath::hook::Hook;
+
+    #[test]
+    fn an_uplink_is_fast_if_it_was_attached_so_and_has_an_ethernet_header_and_its_program() {
+        let uplink = |flags, link_header| abi::Interface {
+            slot: 0,
+            link_header,
+            rule: Rule::default(),
+            ports: PortChoice::default(),
+            max_ports_per_source: 0,
+            max_segment: [[0; 2]; 2],
+            filtering: 0,
+            role: 0,
+            flags,
+            pad: 0,
+        };
+        let attached = Direction::ALL.map(|direction| Attachment { direction, hook: Hook::Tcx, program_id: 7 });
+        let on = abi::Interface::FAST_PATH;
+        assert_eq!(of_uplink(&uplink(on, ETHERNET), &attached), Path::Fast);
+        assert_eq!(of_uplink(&uplink(0, ETHERNET), &attached), Path::Stack(Why::Off));
+        assert_eq!(of_uplink(&uplink(on, 0), &attached), Path::Stack(Why::NoEthernet));
+        assert_eq!(of_uplink(&uplink(on, ETHERNET), &[]), Path::Stack(Why::Detached));
+    }
+}

@@ -120,14 +120,13 @@ fn status_says_why_all_packets_of_an_uplink_or_a_member_go_through_the_stack() {
     said(&lab, &on);
     assert_eq!(first(&lab), json!(["fast", null]));
 
-    ip(&lab, "tuntap add tun0 mode tun");
-    ip(&lab, "address add 10.9.9.1/24 dev tun0");
-    ip(&lab, "link set tun0 up");
-    said(&lab, &["attach", "tun0", "--fast-path", "on"]);
-    assert_eq!(uplink_paths(&lab), [json!(["fast", null]), json!(["stack", "no-ethernet"])]);
-    said(&lab, &["attach", "tun0", "--fast-path", "off"]);
+    ip(&lab, &format!("link add ens34 type veth peer name eth8 netns {client}"));
+    ip(&lab, "address add 10.9.9.1/24 dev ens34");
+    ip(&lab, "link set ens34 up");
+    said(&lab, &["attach", "ens34", "--fast-path", "off", "--hook", "tc"]);
+    assert_eq!(uplink_paths(&lab), [json!(["fast", null]), json!(["stack", "off"])]);
     assert_eq!(first(&lab), json!(["stack", "bridge-off"]));
-    said(&lab, &["detach", "tun0"]);
+    said(&lab, &["detach", "ens34"]);
 
     lab.host().run(&["tc", "qdisc", "del", "dev", "ens33", "clsact"]).unwrap();
     assert_eq!(uplink_paths(&lab), [json!(["stack", "detached"])]);

@@ -145,8 +145,10 @@ fn the_hosts_own_subnet_is_not_masqueraded() {
 fn options_become_what_the_hooks_know() {
     let usual = wanted("eth0").interface;
     assert_eq!((usual.ports, usual.filtering()), (PortChoice::default(), Filtering::AddressAndPort));
-    assert_eq!((usual.max_ports_per_source, usual.max_segment, usual.flags), (0, [[0; 2]; 2], 0));
-    let line = "eth0 --filtering endpoint --max-ports-per-source 100 --pick-up --clamp-mss mtu --parity";
+    assert_eq!((usual.max_ports_per_source, usual.max_segment), (0, [[0; 2]; 2]));
+    assert_eq!(usual.flags, abi::Interface::FAST_PATH);
+    let line =
+        "eth0 --filtering endpoint --max-ports-per-source 100 --pick-up --clamp-mss mtu --parity --fast-path off";
     let chosen = wanted(line).interface;
     assert_eq!((chosen.filtering(), chosen.max_ports_per_source), (Filtering::Endpoint, 100));
     assert_eq!((chosen.max_segment.map(u16::from_be_bytes), chosen.flags), ([1460, 1440], abi::Interface::PICK_UP));
