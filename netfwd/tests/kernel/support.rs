@@ -54,6 +54,15 @@ pub(crate) fn json(lab: &Lab, arguments: &[&str]) -> Value {
     serde_json::from_str(&said(lab, &[arguments, &["--json"]].concat())).unwrap()
 }
 
+/// Bytes of a TCP connection that may be on their way when one end has sent all: what both ends' buffers hold at most.
+pub(crate) fn on_the_way(lab: &Lab) -> u64 {
+    let most = |name: &str| -> u64 {
+        let sizes = lab.client().run(&["cat", &format!("/proc/sys/net/ipv4/{name}")]).unwrap().stdout;
+        sizes.split_whitespace().next_back().unwrap().parse().unwrap()
+    };
+    most("tcp_wmem") + most("tcp_rmem")
+}
+
 /// The ids of what is pinned below a directory, by kind (`prog`, `map`), according to bpftool.
 pub(crate) fn pinned_ids(directory: &Path, kind: &str) -> Vec<u64> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());

@@ -10,11 +10,9 @@ use std::{
 use lab::{Capture, Iperf, IperfServer, Lab, Topology, ping};
 
 use super::{assert_checksums, attached, client, connect, host, ignore_interruptions, listener};
-use crate::support::said;
+use crate::support::{on_the_way, said};
 
 const GIGABYTE: u64 = 1_000_000_000;
-/// What may be on its way when the receiver counts: what both sockets hold (the maxima of `tcp_wmem` and `tcp_rmem`).
-const ON_THE_WAY: u64 = (4 << 20) + (6 << 20);
 const MAPPED: u16 = 5000;
 /// A virtual machine without hardware support is slow.
 const TRANSFER: Duration = Duration::from_mins(5);
@@ -24,7 +22,7 @@ fn transfer(lab: &Lab, topology: &Topology, size: u64, options: &[&str]) {
     let options = [&["--bytes", &bytes], options].concat();
     let (target, port) = (host(topology).into(), MAPPED);
     let transfer = Iperf { target, port, options: &options, timeout: TRANSFER }.run(lab.client()).unwrap();
-    assert!(transfer.sent >= size && transfer.received >= size - ON_THE_WAY, "{transfer:?}");
+    assert!(transfer.sent >= size && transfer.received >= size - on_the_way(lab), "{transfer:?}");
 }
 
 /// The RST segments of a lab. iperf3's server ends a measured connection with one when all has been transferred; each
