@@ -14,7 +14,7 @@ pub(crate) const TITLE: &str = "netfwd's programs";
 /// Runs at most: each loads all programs.
 const ROUNDS: usize = 3;
 
-/// A line that the kernel tests print: `packet kernel=6.18 program=netfwd_egress translated nanoseconds=300`.
+/// A line that the kernel tests print: `packet kernel=6.18 program=netfwd_egress translated IPv4 TCP nanoseconds=300`.
 struct Figure {
     case: String,
     unit: &'static str,
@@ -64,11 +64,11 @@ fn figures(printed: &str) -> Result<Vec<Figure>> {
         let words: Vec<_> = line[start..].split_whitespace().collect();
         let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
         let program = value("program").with_context(|| format!("no program in `{line}`"))?;
-        let kind = words.get(3).filter(|word| !word.contains('=')).copied();
+        let kind: Vec<_> = words.iter().skip(3).take_while(|word| !word.contains('=')).copied().collect();
         let known = [("nanoseconds", "ns"), ("instructions", "verified instructions")];
         for (name, unit) in known {
             let Some(number) = value(name) else { continue };
-            let case = kind.map_or_else(|| program.to_owned(), |kind| format!("{program}, {kind}"));
+            let case = if kind.is_empty() { program.to_owned() } else { format!("{program}, {}", kind.join(" ")) };
             let value = number.parse().with_context(|| format!("no number: {name} in `{line}`"))?;
             figures.push(Figure { case, unit, value });
         }
@@ -82,13 +82,13 @@ mod tests {
 
     #[test]
     fn figures_are_found_between_the_tests_own_lines() {
-        let printed = "running 2 tests\n.packet kernel=6.18 program=netfwd_egress translated nanoseconds=301\n\
+        let printed = "running 2 tests\n.packet kernel=6.18 program=netfwd_egress translated IPv4 TCP nanoseconds=301\n\
                        budget kernel=6.18 program=netfwd_bridge instructions=9000 stack=448\ntest result: ok";
         let figures = figures(printed).unwrap();
         let told: Vec<_> = figures.iter().map(|it| (it.case.as_str(), it.unit, it.value)).collect();
         assert_eq!(
             told,
-            [("netfwd_egress, translated", "ns", 301.0), ("netfwd_bridge", "verified instructions", 9000.0)]
+            [("netfwd_egress, translated IPv4 TCP", "ns", 301.0), ("netfwd_bridge", "verified instructions", 9000.0)]
         );
     }
 }

@@ -2,23 +2,21 @@
 //!
 //! `cargo xtask budget` prints the lines that these tests print, and records them.
 
+mod costs;
+
 use std::collections::BTreeMap;
 
-use netfwd_common::abi::{Endpoint, Masquerade, Reason, Side, V4};
+use netfwd_common::abi::{V4, V6};
 use nix::sys::utsname::uname;
 
 use super::{
     datapath::Datapath,
-    frame::{ACK, Frame, SYN},
-    namespace, table,
+    namespace,
     verifier::{self, Cost},
-    world::{Place as _, UPLINK},
 };
 
 /// What a chain of calls may have (kernel/bpf/verifier.c, `MAX_BPF_STACK`).
 const MAX_STACK: u32 = 512;
-/// Runs of a program to take the mean of.
-const RUNS: u32 = 20_000;
 
 type Version = (u32, u32);
 
@@ -43,30 +41,9 @@ fn programs_stay_within_their_budgets() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn what_a_packet_costs_is_measured_and_printed() {
     namespace::enter(|| {
-        let (mut datapath, plan) = (Datapath::load(), table::plan());
-        let mut tables = plan.tables::<V4>();
-        // The container's address becomes the host's, and back: the same frame is rewritten again and again.
-        namespace::add_address(V4::CONTAINERS[0].into());
-        let there = tables.masquerades[&(UPLINK, V4::CONTAINERS[0])];
-        tables.masquerades.insert((UPLINK, V4::HOSTS[0]), Masquerade { address: V4::CONTAINERS[0], ..there });
-        datapath.begin(&plan, &tables);
-        let frame = |kind, source, destination| Frame::new(kind, source, destination).bytes();
-        let [container, peer] =
-            [(V4::CONTAINERS[0], 40_000), (V4::PEERS[0], 443)].map(|(it, port)| Endpoint::new(it, port));
-        let stranger = Endpoint::new([198, 51, 100, 99], 33_000);
-        let (syn, ack) = (SYN, ACK);
-        let opened = datapath.meet(Side::Inside, &frame(syn, container, peer)).frame;
-        assert_eq!(datapath.meet(Side::Inside, &opened).frame, frame(syn, container, peer));
-        for (what, side, frame, reason) in [
-            ("passed", Side::Inside, frame(ack, stranger, peer), Reason::NotOurs),
-            ("passed", Side::Outside, frame(ack, peer, stranger), Reason::NotOurs),
-            ("translated", Side::Inside, frame(ack, container, peer), Reason::Translated),
-        ] {
-            let (name, nanoseconds) = datapath.time(side, &frame, RUNS);
-            print("packet", name, &format!("{what} nanoseconds={nanoseconds}"));
-            let counted = datapath.counters(side).into_iter().find(|(counted, _)| *counted == reason);
-            assert!(counted.is_some_and(|(_, counter)| counter.packets >= u64::from(RUNS)), "{name} {what}");
-        }
+        let mut datapath = Datapath::load();
+        costs::measure::<V4>(&mut datapath);
+        costs::measure::<V6>(&mut datapath);
     });
 }
 

@@ -21,7 +21,8 @@ use super::world::{BRIDGE, Place as _, UPLINK};
 
 /// Not the one that the uplink is to have.
 const WIRE: u32 = UPLINK + 1;
-const MEMBER: u32 = BRIDGE + 1;
+/// What stands for the bridge's member: its other end.
+pub(crate) const MEMBER: u32 = BRIDGE + 1;
 const GATEWAY: V4 = [192, 0, 2, 254];
 const WIDE_GATEWAY: V6 = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 254];
 
