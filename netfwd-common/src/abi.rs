@@ -8,6 +8,7 @@ mod choice;
 mod connection;
 mod counter;
 mod datagram;
+mod hop;
 mod interface;
 mod lookup;
 mod member;
@@ -24,19 +25,20 @@ pub use choice::Choice;
 pub use connection::{Connection, Direction, LiveConnection, Slot};
 pub use counter::{Counter, FlowEvent, RuleCounter};
 pub use datagram::{Datagram, DatagramKey, Fate, MAX_HELD};
+pub use hop::{Gateway, Hop, MAX_HOPS};
 pub use interface::{Filtering, Interface, MAX_INTERFACES, Role};
 pub use lookup::{MappingKey, SubnetKey};
-pub use member::{Member, Target};
+pub use member::{MAX_TARGETS, Member, Target};
 pub use ports::{PortChoice, PortRange};
 pub use reason::{COUNTERS_PER_HOOK, Reason, counter_index};
 pub use rule::{Mapping, Masquerade, Rule};
 pub use settings::{Settings, Timeouts};
 pub use socket::SocketPeer;
-pub use tuple::{Endpoint, Protocol, Side, Tuple};
+pub use tuple::{Endpoint, Protocol, Side, Tuple, Words};
 
 /// The layout of everything in this module. It changes whenever a type, a map or a meaning changes, and is part of
 /// the pinned state: user space refuses maps of another version instead of misreading them.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Marks map types as plain old data for aya, next to the proof that they have no padding.
 ///
@@ -72,14 +74,14 @@ plain_old_data! {
     RuleCounter: 40,
     Settings: 136,
     Slot: 8,
-    SocketPeer: 32,
-    Target: 16;
+    SocketPeer: 32;
     Connection: 112, 160;
     DatagramKey: 16, 40;
     MappingKey: 8, 20;
     Mapping: 20, 32;
     Masquerade: 32, 44;
     SubnetKey: 8, 20;
+    Target: 20, 32;
     Tuple: 16, 40;
 }
 

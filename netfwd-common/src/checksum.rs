@@ -56,6 +56,58 @@ pub fn full(data: &[u8]) -> [u8; 2] {
     sum.checksum()
 }
 
+/// By how much a sum of 16-bit words has changed, for a few hundred of them. The words are as they are in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change(u32);
+
+impl Change {
+    /// That of nothing.
+    pub const NONE: Self = Self(0);
+
+    /// That of words that became others.
+    #[inline]
+    #[must_use]
+    pub fn of<const N: usize>(old: [u16; N], new: [u16; N]) -> Self {
+        let terms = old.into_iter().zip(new).map(|(old, new)| u32::from(!old).wrapping_add(u32::from(new)));
+        Self(terms.fold(0, u32::wrapping_add))
+    }
+
+    /// Both changes.
+    #[inline]
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+
+    /// The checksum of what has changed, from the one that it had.
+    #[inline]
+    #[must_use]
+    pub fn correct(self, checksum: u16) -> u16 {
+        !fold(self.0.wrapping_add(u32::from(!checksum)))
+    }
+
+    /// Whether no sum notices it: as when every word is what it was.
+    #[inline]
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        // Zero has two forms in one's complement.
+        matches!(fold(self.0), 0 | 0xffff)
+    }
+
+    /// The change that the kernel has computed: a 32-bit sum, `__wsum`.
+    #[must_use]
+    pub fn from_bits(bits: u32) -> Self {
+        let once = (bits & 0xffff).wrapping_add(bits >> 16);
+        Self(once)
+    }
+
+    /// The change as a 32-bit sum, which the kernel calls `__wsum`.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
 // Never inlined: unrolled, they would need more of a program's small stack than all else does.
 #[inline(never)]
 fn total(bytes: &[u8]) -> u32 {
@@ -76,8 +128,8 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
 }
 
 fn fold(sum: u32) -> u16 {
-    let [a, b, c, d] = sum.to_be_bytes();
-    let (low, carry) = u16::from_be_bytes([a, b]).overflowing_add(u16::from_be_bytes([c, d]));
-    // With a carry, low is at most 0xfffe: this cannot overflow again.
-    low.wrapping_add(u16::from(carry))
+    let once = (sum & 0xffff).wrapping_add(sum >> 16);
+    // With a carry, the rest is at most 0xfffe: this cannot carry again.
+    let [low, high, ..] = once.wrapping_add(once >> 16).to_le_bytes();
+    u16::from_le_bytes([low, high])
 }

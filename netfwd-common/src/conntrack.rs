@@ -49,6 +49,12 @@ impl<'t, A: Address> Flow<'t, A> {
         self.connection.interface
     }
 
+    /// The counters of that interface.
+    #[must_use]
+    pub fn interface_slot(&self) -> u32 {
+        self.connection.interface_slot
+    }
+
     /// Whether the record is this connection's, and was at all times before this one: a slot that is given to another
     /// record leaves its incarnation first.
     #[must_use]
@@ -64,6 +70,8 @@ impl<'t, A: Address> Flow<'t, A> {
     }
 
     /// Records that a packet of `bytes` was seen.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
     pub fn touch<T: Tables<A>>(&self, tables: &T, transport: Transport, bytes: u32, now: u64) {
         let (state, connection) = (State(T::load(&self.connection.state)), self.connection);
         let (set, clear) = state.after(self.direction, transport);
@@ -111,6 +119,19 @@ pub fn find<'t, A: Address, T: Tables<A>>(
         return None;
     }
     Some(Flow { connection, slot, direction })
+}
+
+/// The live connection that a packet belongs to, if it goes on: nothing is changed.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the fast path is one function")]
+pub fn glance<'t, A: Address, T: Tables<A>>(tables: &'t T, tuple: &Tuple<A>, now: u64) -> Option<Flow<'t, A>> {
+    let slot = tables.find(tuple)?;
+    let connection = tables.connection(slot.number)?;
+    let direction = if connection.original == *tuple { Direction::Original } else { Direction::Reply };
+    let state = State(T::load(&connection.state));
+    let is_known = state.incarnation() == slot.incarnation && state.has(State::LIVE);
+    let goes_on = is_known && ending(tables, connection, state, now).is_none();
+    goes_on.then_some(Flow { connection, slot, direction })
 }
 
 /// The connection in a slot, in a direction. Whether it is still the one that was meant is to be asked after it is read:

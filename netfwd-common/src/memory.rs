@@ -15,10 +15,12 @@ use elsa::FrozenVec;
 
 use crate::{
     abi::{
-        Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
-        Masquerade, Member, Protocol, Rule, RuleCounter, Settings, Side, Slot, Target, Tuple,
+        Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Gateway, Hop, Interface,
+        LiveConnection, Mapping, Masquerade, Member, Protocol, Rule, RuleCounter, Settings, Side, Slot, Target, Tuple,
+        Words,
     },
-    tables::{Atomics, ReserveError, Tables},
+    fast::Express,
+    tables::{Atomics, Layout, ReserveError, Tables},
 };
 
 /// Maps, host sockets, local addresses, chance, and faults on request.
@@ -39,6 +41,9 @@ pub struct MemoryTables<A> {
     pub exclusions: HashMap<(u32, A), Rule>,
     /// The interfaces that lead to addresses.
     pub routes: HashMap<A, u32>,
+    /// The next hops behind uplinks by destination, and the MTU; `None` where there is no route. Others are their own
+    /// next hops.
+    pub gateways: HashMap<A, Option<(Gateway, u32)>>,
     /// Tuples on the outside that a connected socket of the host receives.
     pub host_sockets: HashSet<Tuple<A>>,
     /// Endpoints on which a socket of the host receives from everybody.
@@ -53,8 +58,10 @@ pub struct MemoryTables<A> {
     records: FrozenVec<Box<LiveConnection<A>>>,
     slots: RefCell<Vec<usize>>,
     free: RefCell<VecDeque<u32>>,
-    targets: RefCell<HashMap<A, usize>>,
-    known_targets: FrozenVec<Box<Target>>,
+    targets: RefCell<HashMap<u32, usize>>,
+    known_targets: FrozenVec<Box<Target<A>>>,
+    hops: RefCell<HashMap<u32, usize>>,
+    known_hops: FrozenVec<Box<Hop<A>>>,
     datagrams: RefCell<HashMap<DatagramKey<A>, usize>>,
     known: FrozenVec<Box<Datagram>>,
     high_water: Cell<u32>,
@@ -69,6 +76,10 @@ impl<A: Address> MemoryTables<A> {
     pub fn new(max_flows: u32) -> Self {
         let records = FrozenVec::new();
         records.push(Box::new(unused()));
+        let known_hops = FrozenVec::new();
+        let gateway = Gateway::NONE;
+        let unused = Hop { asked: 0, source: A::UNSPECIFIED, destination: A::UNSPECIFIED, uplink: 0, mtu: 0, gateway };
+        known_hops.push(Box::new(unused));
         Self {
             settings: Settings::new([max_flows; 2], 0, 0),
             generations: HashMap::new(),
@@ -78,6 +89,7 @@ impl<A: Address> MemoryTables<A> {
             masquerades: HashMap::new(),
             exclusions: HashMap::new(),
             routes: HashMap::new(),
+            gateways: HashMap::new(),
             host_sockets: HashSet::new(),
             host_listeners: HashSet::new(),
             local: HashSet::new(),
@@ -89,6 +101,8 @@ impl<A: Address> MemoryTables<A> {
             free: RefCell::default(),
             targets: RefCell::default(),
             known_targets: FrozenVec::new(),
+            hops: RefCell::default(),
+            known_hops,
             datagrams: RefCell::default(),
             known: FrozenVec::new(),
             high_water: Cell::new(0),
@@ -132,7 +146,7 @@ fn unused<A: Address>() -> LiveConnection<A> {
         rule: Rule::default(),
         parent: Slot::NONE,
         interface: 0,
-        pad: 0,
+        interface_slot: 0,
         created: 0,
         last_seen: AtomicU64::new(0),
         state: AtomicU64::new(0),
@@ -167,6 +181,46 @@ impl<A> Atomics for MemoryTables<A> {
     }
 }
 
+/// A family whose endpoints can be seen as words.
+pub trait InMemory: Express {
+    /// The endpoint in these words.
+    fn endpoint(words: Self::Words) -> Endpoint<Self>;
+
+    /// The words of an endpoint.
+    fn words(endpoint: &Endpoint<Self>) -> Self::Words;
+}
+
+impl<const BYTES: usize, const WORDS: usize> InMemory for [u8; BYTES]
+where
+    Self: Express<Words = Words<WORDS>>,
+{
+    fn endpoint(Words { address, port }: Words<WORDS>) -> Endpoint<Self> {
+        let mut bytes = [0; BYTES];
+        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(address) {
+            *bytes = word.to_ne_bytes();
+        }
+        Endpoint { address: bytes, port: port.to_ne_bytes() }
+    }
+
+    fn words(endpoint: &Endpoint<Self>) -> Words<WORDS> {
+        let mut address = [0; WORDS];
+        for (word, bytes) in address.iter_mut().zip(endpoint.address.as_chunks().0) {
+            *word = u16::from_ne_bytes(*bytes);
+        }
+        Words { address, port: u16::from_ne_bytes(endpoint.port) }
+    }
+}
+
+impl<A: InMemory> Layout<A, A::Words> for MemoryTables<A> {
+    fn endpoint(words: A::Words) -> Endpoint<A> {
+        A::endpoint(words)
+    }
+
+    fn words(endpoint: &Endpoint<A>) -> A::Words {
+        A::words(endpoint)
+    }
+}
+
 impl<A: Address> Tables<A> for MemoryTables<A> {
     fn settings(&self) -> Option<&Settings> {
         Some(&self.settings)
@@ -182,6 +236,11 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
 
     fn interface(&self, ifindex: u32) -> Option<&Interface> {
         self.interfaces.get(&ifindex)
+    }
+
+    fn fast_interface(&self, slot: u32) -> u32 {
+        let known = self.interfaces.iter().find(|(_, interface)| interface.slot == slot);
+        known.map_or(0, |(ifindex, interface)| interface.fast(*ifindex))
     }
 
     fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>> {
@@ -219,8 +278,19 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
     }
 
     fn write(&self, number: u32, connection: &Connection<A>) -> Option<&LiveConnection<A>> {
-        let Connection { original, reply, rule, parent, interface, pad, created, last_seen, state, packets, bytes } =
-            *connection;
+        let Connection {
+            original,
+            reply,
+            rule,
+            parent,
+            interface,
+            interface_slot,
+            created,
+            last_seen,
+            state,
+            packets,
+            bytes,
+        } = *connection;
         let record = self.records.len();
         *self.slots.borrow_mut().get_mut(usize::try_from(number).ok()?)? = record;
         self.records.push(Box::new(Connection {
@@ -229,7 +299,7 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
             rule,
             parent,
             interface,
-            pad,
+            interface_slot,
             created,
             last_seen: last_seen.into(),
             state: state.into(),
@@ -273,18 +343,29 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
         self.members.get(&ifindex)
     }
 
-    fn target(&self, address: &A) -> Option<&Target> {
-        let number = *self.targets.borrow().get(address)?;
+    fn target_at(&self, place: u32) -> Option<&Target<A>> {
+        let number = *self.targets.borrow().get(&place)?;
         self.known_targets.get(number)
     }
 
-    fn set_target(&self, address: &A, target: &Target) {
-        self.targets.borrow_mut().insert(*address, self.known_targets.len());
+    fn write_target(&self, place: u32, target: &Target<A>) {
+        self.targets.borrow_mut().insert(place, self.known_targets.len());
         self.known_targets.push(Box::new(*target));
     }
 
-    fn remove_target(&self, address: &A) {
-        self.targets.borrow_mut().remove(address);
+    fn hop(&self, place: u32) -> Option<&Hop<A>> {
+        let number = self.hops.borrow().get(&place).copied().unwrap_or_default();
+        self.known_hops.get(number)
+    }
+
+    fn set_hop(&self, place: u32, hop: &Hop<A>) {
+        self.hops.borrow_mut().insert(place, self.known_hops.len());
+        self.known_hops.push(Box::new(*hop));
+    }
+
+    fn gateway(&self, _uplink: u32, _source: A, destination: A) -> Option<(Gateway, u32)> {
+        let itself = Gateway { family: 0, address: [destination.word(); 4] };
+        self.gateways.get(&destination).copied().unwrap_or(Some((itself, 1500)))
     }
 
     fn datagram(&self, key: &DatagramKey<A>) -> Option<&Datagram> {

@@ -72,16 +72,14 @@ where
     let (Some(member), Some(sender)) = (tables.member(ifindex), packet.load(SENDER_AT)) else {
         return;
     };
-    let target = Target::new(ifindex, sender, member.gateway);
-    let is_known = |known: &Target| {
-        known.member == ifindex && known.container == target.container && known.gateway == target.gateway
-    };
+    let target = Target::new(*address, ifindex, sender, member.gateway);
+    let is_known = |known: &Target<A>| known.member == ifindex && known.link == target.link;
     if tables.target(address).is_some_and(is_known) {
         return;
     }
     // Where it would come from does not matter; of a constant, the BPF linker would make a map.
     if tables.route(*address, *address).is_some_and(|bridge| bridge == member.bridge) {
-        tables.set_target(address, &target);
+        tables.set_target(&target);
     }
 }
 
@@ -101,7 +99,8 @@ where
     let (Some(known), Some(sender)) = (tables.target(address), packet.load(SENDER_AT)) else {
         return;
     };
-    if known.container != sender {
+    let [container, _] = known.ends();
+    if container != sender {
         tables.remove_target(address);
     }
 }

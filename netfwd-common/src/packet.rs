@@ -1,6 +1,6 @@
 //! What the NAT may do with a packet's bytes.
 
-use crate::abi::MAX_HELD;
+use crate::{abi::MAX_HELD, checksum::Change};
 
 /// A packet, by offsets from its first byte. In the kernel it is a socket buffer; in tests, and wherever bytes are
 /// at hand, a slice.
@@ -70,6 +70,54 @@ pub enum Covers {
         /// UDP: 0 means "no checksum" and stays (RFC 768).
         zero_is_none: bool,
     },
+}
+
+/// A packet with an Ethernet header, whose first bytes are at hand: what the fast path needs. It works on 16-bit words
+/// as they are in memory; the Internet checksum does not mind (RFC 1071 section 2).
+pub trait Direct {
+    /// Bytes in the packet, the Ethernet header included. A GSO packet's is that of all its segments.
+    fn length(&self) -> u32;
+
+    /// Whether it carries a VLAN tag beside its bytes.
+    fn is_vlan_tagged(&self) -> bool;
+
+    /// The `N` words from byte `at` on; `None` if they are not at hand.
+    fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]>;
+
+    /// Overwrites the `N` words from byte `at` on; `None` if they are not at hand.
+    fn set_words<const N: usize>(&mut self, at: usize, words: [u16; N]) -> Option<()>;
+
+    /// Overwrites the `N` words from byte `at` on, an even number of them, and says what that changes; `None` if they are
+    /// not at hand.
+    fn replace<const N: usize>(&mut self, at: usize, words: &[u16; N]) -> Option<Change>;
+
+    /// Corrects the transport checksum at byte `at` for what has changed; `None` if that failed.
+    fn correct(&mut self, at: u32, corrections: &Corrections) -> Option<()>;
+
+    /// Bytes of payload in each segment of a GSO packet; 0 of another.
+    fn segment(&self) -> u32;
+
+    /// Whether an interface is there and carries the packet without fragmenting it.
+    fn fits(&self, ifindex: u32) -> bool;
+}
+
+/// What has changed in a packet, for its transport checksum and for an interface's sum over the whole packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Corrections {
+    /// The addresses: [`Covers::PseudoHeader`].
+    pub addresses: Change,
+    /// The ports: [`Covers::Transport`].
+    pub ports: Change,
+    /// What no checksum in the IP header makes up for.
+    pub uncovered: Change,
+    /// UDP: 0 means "no checksum" and stays (RFC 768).
+    pub zero_is_none: bool,
+}
+
+impl Corrections {
+    /// Nothing has changed.
+    pub const NONE: Self =
+        Self { addresses: Change::NONE, ports: Change::NONE, uncovered: Change::NONE, zero_is_none: false };
 }
 
 impl Packet for [u8] {
@@ -193,6 +241,52 @@ impl Packet for Vec<u8> {
 
     fn release_held(&mut self, _: &[u32; MAX_HELD], _: u32, _: bool) -> Option<()> {
         Some(())
+    }
+}
+
+#[cfg(any(test, feature = "memory"))]
+impl Direct for Vec<u8> {
+    fn length(&self) -> u32 {
+        self.as_slice().length()
+    }
+
+    fn is_vlan_tagged(&self) -> bool {
+        false
+    }
+
+    fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
+        let (bytes, _) = self.get(at..)?.as_chunks::<2>();
+        bytes.first_chunk().map(|words| words.map(u16::from_ne_bytes))
+    }
+
+    fn set_words<const N: usize>(&mut self, at: usize, words: [u16; N]) -> Option<()> {
+        let (bytes, _) = self.get_mut(at..)?.as_chunks_mut::<2>();
+        *bytes.first_chunk_mut()? = words.map(u16::to_ne_bytes);
+        Some(())
+    }
+
+    fn replace<const N: usize>(&mut self, at: usize, words: &[u16; N]) -> Option<Change> {
+        let change = Change::of(self.words(at)?, *words);
+        self.set_words(at, *words)?;
+        Some(change)
+    }
+
+    fn correct(&mut self, at: u32, corrections: &Corrections) -> Option<()> {
+        let checksum = self.load(at)?;
+        if corrections.zero_is_none && checksum == [0, 0] {
+            return Some(());
+        }
+        let change = corrections.addresses.and(corrections.ports);
+        let corrected = change.correct(u16::from_ne_bytes(checksum)).to_ne_bytes();
+        self.store(at, if corrections.zero_is_none && corrected == [0, 0] { [0xff; 2] } else { corrected })
+    }
+
+    fn segment(&self) -> u32 {
+        0
+    }
+
+    fn fits(&self, ifindex: u32) -> bool {
+        Packet::fits(self, ifindex)
     }
 }
 

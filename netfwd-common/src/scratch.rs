@@ -59,10 +59,6 @@ pub struct Scratch<A> {
     pub(crate) connection: Slot,
     /// Which way it goes there.
     pub(crate) direction: Direction,
-    /// The counters of the packet on the fast path: [`slot`](crate::abi::Interface::slot) of an interface.
-    pub(crate) counted_by: u32,
-    /// Which of them.
-    pub(crate) counted_on: Side,
 }
 
 impl<A: Parse> Scratch<A> {
@@ -77,7 +73,7 @@ impl<A: Parse> Scratch<A> {
             rule: Rule::default(),
             parent: Slot::NONE,
             interface: 0,
-            pad: 0,
+            interface_slot: 0,
             created: 0,
             last_seen: 0,
             state: 0,
@@ -106,15 +102,7 @@ impl<A: Parse> Scratch<A> {
             datagram: Datagram::unknown(),
             connection: Slot::NONE,
             direction: Direction::Original,
-            counted_by: 0,
-            counted_on: Side::Inside,
         }
-    }
-
-    /// The counters of a packet that took the fast path, and whether it leaves there.
-    #[must_use]
-    pub fn counted(&self) -> (u32, bool) {
-        (self.counted_by, self.counted_on == Side::Inside)
     }
 
     /// Notes down which datagram the packet is a fragment of.

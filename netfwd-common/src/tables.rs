@@ -3,8 +3,8 @@
 use core::{ops::ControlFlow, sync::atomic::AtomicU64};
 
 use crate::abi::{
-    Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
-    Masquerade, Member, Protocol, Rule, Settings, Slot, Target, Tuple,
+    Address, Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Gateway, Hop, Interface,
+    LiveConnection, Mapping, Masquerade, Member, Protocol, Rule, Settings, Slot, Target, Tuple,
 };
 
 /// Why a tuple was not added.
@@ -38,6 +38,16 @@ pub trait Atomics {
     fn replace(word: &AtomicU64, old: u64, new: u64) -> bool;
 }
 
+/// Values seen as the 16-bit words that they are in memory. Safe code could only take them apart and put them together
+/// byte by byte, and so would the BPF target.
+pub trait Layout<A, W> {
+    /// The endpoint in these words: the address and the port.
+    fn endpoint(words: W) -> Endpoint<A>;
+
+    /// The words of an endpoint.
+    fn words(endpoint: &Endpoint<A>) -> W;
+}
+
 /// The maps of one address family, and what else a decision needs to know.
 ///
 /// Every method is one kernel call or less; nothing is decided behind it. All CPUs call them at once.
@@ -62,6 +72,9 @@ pub trait Tables<A>: Atomics {
 
     /// What is configured for an interface.
     fn interface(&self, ifindex: u32) -> Option<&Interface>;
+
+    /// The index of the interface with this [`Interface::slot`], if it has a fast path; else 0.
+    fn fast_interface(&self, slot: u32) -> u32;
 
     /// How a source address that leaves through an uplink is masqueraded.
     fn masquerade(&self, uplink: u32, source: A) -> Option<&Masquerade<A>>;
@@ -117,14 +130,58 @@ pub trait Tables<A>: Atomics {
     /// The bridge that a member belongs to.
     fn member(&self, ifindex: u32) -> Option<&Member>;
 
-    /// Where the container with an address is.
-    fn target(&self, address: &A) -> Option<&Target>;
+    /// The target at a place below [`MAX_TARGETS`](crate::abi::MAX_TARGETS).
+    fn target_at(&self, place: u32) -> Option<&Target<A>>;
 
-    /// Notes where the container with an address is.
-    fn set_target(&self, address: &A, target: &Target);
+    /// Writes the target at a place. Who reads it meanwhile may see half of it: a frame to nobody.
+    fn write_target(&self, place: u32, target: &Target<A>);
+
+    /// Where the container with an address is.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn target(&self, address: &A) -> Option<&Target<A>>
+    where
+        A: Address,
+    {
+        for place in Target::places(address) {
+            if let Some(target) = self.target_at(place)
+                && target.is_of(address)
+            {
+                return Some(target);
+            }
+        }
+        None
+    }
+
+    /// Notes where a container is.
+    fn set_target(&self, target: &Target<A>)
+    where
+        A: Address,
+    {
+        let place = Target::place_for(&target.address, |place| self.target_at(place).copied());
+        self.write_target(place, target);
+    }
 
     /// Forgets where the container with an address is.
-    fn remove_target(&self, address: &A);
+    fn remove_target(&self, address: &A)
+    where
+        A: Address,
+    {
+        for place in Target::places(address) {
+            if self.target_at(place).is_some_and(|target| target.is_of(address)) {
+                self.write_target(place, &Target::UNUSED);
+            }
+        }
+    }
+
+    /// The next hop that is remembered at a place below [`MAX_HOPS`](crate::abi::MAX_HOPS).
+    fn hop(&self, place: u32) -> Option<&Hop<A>>;
+
+    /// Remembers a next hop.
+    fn set_hop(&self, place: u32, hop: &Hop<A>);
+
+    /// The next hop that the kernel's routes have behind an uplink, and how long an IP packet the route carries.
+    fn gateway(&self, uplink: u32, source: A, destination: A) -> Option<(Gateway, u32)>;
 
     /// What is known of a datagram.
     fn datagram(&self, key: &DatagramKey<A>) -> Option<&Datagram>;

@@ -7,11 +7,11 @@ use core::mem;
 use aya_ebpf::{
     bindings::{
         __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED,
-        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_OUTPUT, bpf_fib_lookup as FibLookup,
     },
     helpers::generated::{bpf_fib_lookup, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
-use netfwd_common::abi::Protocol;
+use netfwd_common::abi::{Gateway, Protocol};
 
 const CURRENT_NETNS: u64 = u64::MAX;
 const AF_INET: u8 = 2;
@@ -66,6 +66,23 @@ fn ask(skb: *mut __sk_buff, query: &mut FibLookup) -> i64 {
     unsafe { bpf_fib_lookup(skb.cast(), &raw mut *query, FIB_LOOKUP_SIZE, 0) }
 }
 
+/// The next hop that the routes have for what the host sends by `uplink`.
+#[inline]
+fn gateway(skb: *mut __sk_buff, uplink: u32, query: &mut FibLookup) -> Option<(Gateway, u32)> {
+    query.ifindex = uplink;
+    // Else the kernel does not look at the MTU.
+    query.__bindgen_anon_1.tot_len = 1;
+    // SAFETY: the parameters are valid for their size.
+    let answer = unsafe { bpf_fib_lookup(skb.cast(), &raw mut *query, FIB_LOOKUP_SIZE, BPF_FIB_LOOKUP_OUTPUT) };
+    if interface_of(answer, query)? != uplink {
+        return None;
+    }
+    // SAFETY: of an answer this is the next hop; IPv4 has its own in the first word.
+    let gateway = Gateway { family: query.family.into(), address: unsafe { query.__bindgen_anon_4.ipv6_dst } };
+    // SAFETY: of an answer this is the route's MTU (kernel 5.12).
+    Some((gateway, unsafe { query.__bindgen_anon_1.mtu_result }.into()))
+}
+
 /// The kernel says so for local and broadcast destinations, and for those without any route (net/core/filter.c).
 #[inline]
 fn is_not_forwarded(answer: i64) -> bool {
@@ -83,7 +100,7 @@ pub(crate) mod v4 {
     use aya_ebpf::bindings::{
         __sk_buff, bpf_fib_lookup as FibLookup, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 as SocketTuple,
     };
-    use netfwd_common::abi::{Tuple, V4};
+    use netfwd_common::abi::{Gateway, Tuple, V4};
 
     use super::{AF_INET, ask, interface_of, is_not_forwarded, is_to_many, question};
 
@@ -113,6 +130,12 @@ pub(crate) mod v4 {
         interface_of(ask(skb, &mut query), &query)
     }
 
+    /// The next hop behind an uplink.
+    #[inline(never)]
+    pub(crate) fn gateway(skb: *mut __sk_buff, uplink: u32, source: V4, destination: V4) -> Option<(Gateway, u32)> {
+        super::gateway(skb, uplink, &mut query(skb, source, destination))
+    }
+
     #[inline]
     fn query(skb: *mut __sk_buff, source: V4, destination: V4) -> FibLookup {
         let mut query = question(skb, AF_INET);
@@ -127,7 +150,7 @@ pub(crate) mod v6 {
     use aya_ebpf::bindings::{
         __sk_buff, bpf_fib_lookup as FibLookup, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 as SocketTuple,
     };
-    use netfwd_common::abi::{Tuple, V6};
+    use netfwd_common::abi::{Gateway, Tuple, V6};
 
     use super::{AF_INET6, ask, interface_of, is_not_forwarded, is_to_many, question};
 
@@ -155,6 +178,12 @@ pub(crate) mod v6 {
     pub(crate) fn route(skb: *mut __sk_buff, source: V6, destination: V6) -> Option<u32> {
         let mut query = query(skb, source, destination);
         interface_of(ask(skb, &mut query), &query)
+    }
+
+    /// The next hop behind an uplink.
+    #[inline(never)]
+    pub(crate) fn gateway(skb: *mut __sk_buff, uplink: u32, source: V6, destination: V6) -> Option<(Gateway, u32)> {
+        super::gateway(skb, uplink, &mut query(skb, source, destination))
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 mod host_access;
 
-use core::{ffi::c_void, ops::ControlFlow, ptr, sync::atomic::AtomicU64};
+use core::{ffi::c_void, mem, ops::ControlFlow, ptr, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST},
@@ -12,9 +12,9 @@ use aya_ebpf::{
 };
 use netfwd_common::{
     abi::{
-        COUNTERS_PER_HOOK, Choice, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent,
-        Interface, LiveConnection, MAX_INTERFACES, Mapping, MappingKey, Masquerade, Member, Protocol, Rule,
-        RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6,
+        COUNTERS_PER_HOOK, Choice, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Gateway,
+        Hop, Interface, LiveConnection, MAX_HOPS, MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade, Member,
+        Protocol, Rule, RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6, Words,
     },
     scratch::Scratch,
     tables::{self, ReserveError},
@@ -34,8 +34,6 @@ const MAX_FLOWS: usize = 262_144;
 const MAX_CHOICES: usize = 4096;
 /// Members of bridges at most.
 const MAX_MEMBERS: usize = 4096;
-/// Containers whose place is known, at most, of each family.
-const MAX_TARGETS: usize = 4096;
 /// Datagrams whose fragments are known or held back, at most.
 const MAX_DATAGRAMS: usize = 8192;
 /// The hooks on which packets are met, each with a sheet of its own.
@@ -54,6 +52,8 @@ static COUNTERS: PerCpuArray<Counter, { (MAX_INTERFACES * 2 * COUNTERS_PER_HOOK)
 #[btf_map]
 static FLOW_EVENTS: PerCpuArray<u64, { FlowEvent::ALL.len() }> = PerCpuArray::new();
 #[btf_map]
+static FAST_INTERFACES: Array<u32, { MAX_INTERFACES as usize }> = Array::new();
+#[btf_map]
 static MEMBERS: HashMap<u32, Member, MAX_MEMBERS, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 // For user space alone: it is here to be made and pinned with the others.
 #[btf_map]
@@ -63,7 +63,7 @@ static CHOICES: HashMap<Choice, u8, MAX_CHOICES, { BPF_F_NO_PREALLOC as usize }>
 macro_rules! family {
     ($family:ident, $address:ty, $mappings:ident $subnets:ident $exclusions:ident $tuples:ident $connections:ident
      $free_slots:ident $high_water:ident $datagrams:ident $targets:ident
-     $scratch:ident) => {
+     $hops:ident $scratch:ident) => {
         #[btf_map]
         static $mappings: LpmTrie<MappingKey<$address>, Mapping<$address>, MAX_PREFIXES> = LpmTrie::new();
         #[btf_map]
@@ -82,24 +82,26 @@ macro_rules! family {
         #[btf_map]
         static $datagrams: LruHashMap<DatagramKey<$address>, Datagram, MAX_DATAGRAMS> = LruHashMap::new();
         #[btf_map]
-        static $targets: LruHashMap<$address, Target, MAX_TARGETS> = LruHashMap::new();
+        static $targets: Array<Target<$address>, { MAX_TARGETS as usize }> = Array::new();
+        #[btf_map]
+        static $hops: PerCpuArray<Hop<$address>, { MAX_HOPS as usize }> = PerCpuArray::new();
         #[btf_map]
         static $scratch: PerCpuArray<Scratch<$address>, HOOKS> = PerCpuArray::new();
 
         mod $family {
             pub(super) use super::{
                 $connections as CONNECTIONS, $datagrams as DATAGRAMS, $exclusions as EXCLUSIONS,
-                $free_slots as FREE_SLOTS, $high_water as HIGH_WATER, $mappings as MAPPINGS, $subnets as SUBNETS,
-                $targets as TARGETS, $tuples as TUPLES,
+                $free_slots as FREE_SLOTS, $high_water as HIGH_WATER, $hops as HOPS, $mappings as MAPPINGS,
+                $subnets as SUBNETS, $targets as TARGETS, $tuples as TUPLES,
             };
         }
     };
 }
 
 family!(v4, V4, MAPPINGS_V4 SUBNETS_V4 EXCLUSIONS_V4 TUPLES_V4 CONNECTIONS_V4 FREE_SLOTS_V4 HIGH_WATER_V4
-    DATAGRAMS_V4 TARGETS_V4 SCRATCH_V4);
+    DATAGRAMS_V4 TARGETS_V4 HOPS_V4 SCRATCH_V4);
 family!(v6, V6, MAPPINGS_V6 SUBNETS_V6 EXCLUSIONS_V6 TUPLES_V6 CONNECTIONS_V6 FREE_SLOTS_V6 HIGH_WATER_V6
-    DATAGRAMS_V6 TARGETS_V6 SCRATCH_V6);
+    DATAGRAMS_V6 TARGETS_V6 HOPS_V6 SCRATCH_V6);
 
 /// The sheet of an IPv4 packet's journey at a hook.
 #[inline]
@@ -211,6 +213,11 @@ macro_rules! tables_of_family {
             }
 
             #[inline]
+            fn fast_interface(&self, slot: u32) -> u32 {
+                FAST_INTERFACES.get(slot).copied().unwrap_or(0)
+            }
+
+            #[inline]
             fn masquerade(&self, uplink: u32, source: $address) -> Option<&Masquerade<$address>> {
                 $family::SUBNETS.get(&Key::new(SubnetKey::<$address>::BITS, SubnetKey::new(uplink, source)))
             }
@@ -298,21 +305,35 @@ macro_rules! tables_of_family {
             }
 
             #[inline]
-            fn target(&self, address: &$address) -> Option<&Target> {
-                // SAFETY: copied at once; half of another one would be a frame that its receiver drops.
-                unsafe { $family::TARGETS.get(address) }
+            fn target_at(&self, place: u32) -> Option<&Target<$address>> {
+                $family::TARGETS.get(place)
             }
 
             #[inline]
-            fn set_target(&self, address: &$address, target: &Target) {
-                // Without it, packets take the slow path.
-                let _: Result<(), i32> = $family::TARGETS.insert(address, target, u64::from(BPF_ANY));
+            fn write_target(&self, place: u32, target: &Target<$address>) {
+                if let Some(entry) = $family::TARGETS.get_ptr_mut(place) {
+                    // SAFETY: a map's value; who reads it meanwhile may see half of it.
+                    unsafe { *entry = *target };
+                }
             }
 
             #[inline]
-            fn remove_target(&self, address: &$address) {
-                // If it is gone already, that is what was wanted.
-                let _: Result<(), i32> = $family::TARGETS.remove(address);
+            fn hop(&self, place: u32) -> Option<&Hop<$address>> {
+                // SAFETY: this CPU's own copy, and nobody writes it while it is read.
+                $family::HOPS.get_ptr(place).map(|hop| unsafe { &*hop })
+            }
+
+            #[inline]
+            fn set_hop(&self, place: u32, hop: &Hop<$address>) {
+                if let Some(place) = $family::HOPS.get_ptr_mut(place) {
+                    // SAFETY: this CPU's own copy.
+                    unsafe { *place = *hop };
+                }
+            }
+
+            #[inline]
+            fn gateway(&self, uplink: u32, source: $address, destination: $address) -> Option<(Gateway, u32)> {
+                host::$family::gateway(self.skb, uplink, source, destination)
             }
 
             #[inline]
@@ -355,6 +376,27 @@ macro_rules! tables_of_family {
         }
     };
 }
+
+macro_rules! layout {
+    ($address:ty, $words:ty) => {
+        impl tables::Layout<$address, $words> for Tables {
+            #[inline(always)]
+            fn endpoint(words: $words) -> Endpoint<$address> {
+                // SAFETY: plain old data of the same size.
+                unsafe { mem::transmute(words) }
+            }
+
+            #[inline(always)]
+            fn words(endpoint: &Endpoint<$address>) -> $words {
+                // SAFETY: plain old data of the same size and alignment.
+                unsafe { *ptr::from_ref(endpoint).cast() }
+            }
+        }
+    };
+}
+
+layout!(V4, Words<2>);
+layout!(V6, Words<8>);
 
 tables_of_family!(V4, v4);
 tables_of_family!(V6, v6);

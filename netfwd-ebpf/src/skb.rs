@@ -1,6 +1,6 @@
 //! A socket buffer as a [`Packet`].
 
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     bindings::{
@@ -8,13 +8,15 @@ use aya_ebpf::{
         bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
     },
     helpers::generated::{
-        bpf_check_mtu, bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_adjust_room,
+        bpf_check_mtu, bpf_csum_diff, bpf_csum_update, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_adjust_room,
         bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
 };
 use netfwd_common::{
     abi::MAX_HELD,
-    packet::{Covers, Packet},
+    checksum::Change,
+    packet::{Corrections, Covers, Direct, Packet},
+    parse::Family,
 };
 
 use crate::held;
@@ -51,6 +53,22 @@ impl Skb {
     pub(crate) fn mark(&mut self) {
         // SAFETY: the context is valid while the program runs.
         unsafe { (*self.skb).tc_index = MARK };
+    }
+
+    /// What the interface says that it carries, without a VLAN tag.
+    #[inline]
+    pub(crate) fn family(&self) -> Family {
+        const IPV4: u32 = 0x0800_u16.to_be() as u32;
+        const IPV6: u32 = 0x86dd_u16.to_be() as u32;
+        if Packet::is_vlan_tagged(self) {
+            return Family::Other;
+        }
+        // SAFETY: the context is valid while the program runs.
+        match unsafe { (*self.skb).protocol } {
+            IPV4 => Family::V4,
+            IPV6 => Family::V6,
+            _ => Family::Other,
+        }
     }
 
     /// The interface whose hook this is.
@@ -163,6 +181,92 @@ impl Packet for Skb {
     #[inline]
     fn release_held(&mut self, tickets: &[u32; MAX_HELD], count: u32, is_egress: bool) -> Option<()> {
         held::release(self.skb, tickets, count, is_egress)
+    }
+}
+
+impl Direct for Skb {
+    #[inline]
+    fn length(&self) -> u32 {
+        Packet::length(self)
+    }
+
+    #[inline]
+    fn is_vlan_tagged(&self) -> bool {
+        Packet::is_vlan_tagged(self)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
+        let words: *const [u16; N] = self.at_hand(at)?;
+        // SAFETY: they are before the end of what is at hand.
+        Some(unsafe { *words })
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn set_words<const N: usize>(&mut self, at: usize, words: [u16; N]) -> Option<()> {
+        let place = self.at_hand::<[u16; N]>(at)?.cast_mut();
+        // SAFETY: they are before the end of what is at hand, which the kernel has made this packet's own.
+        unsafe { *place = words };
+        Some(())
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn replace<const N: usize>(&mut self, at: usize, words: &[u16; N]) -> Option<Change> {
+        let place = self.at_hand::<[u16; N]>(at)?.cast_mut();
+        let (size, new) = (size_of::<[u16; N]>() as u32, ptr::from_ref(words).cast_mut());
+        // SAFETY: the helper reads so many bytes of both.
+        let change = unsafe { bpf_csum_diff(place.cast(), size, new.cast(), size, 0) };
+        // SAFETY: as in `set_words`.
+        unsafe { *place = *words };
+        Some(Change::from_bits(change.cast_unsigned() as u32))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn correct(&mut self, at: u32, corrections: &Corrections) -> Option<()> {
+        let Corrections { addresses, ports, uncovered, zero_is_none } = *corrections;
+        let mangled = mangled(zero_is_none);
+        let pseudo = u64::from(BPF_F_PSEUDO_HDR) | mangled;
+        // SAFETY: the helper takes the context and numbers.
+        let covered = unsafe { bpf_l4_csum_replace(self.skb, at, 0, addresses.bits().into(), pseudo) };
+        let mut moved = 0;
+        if !ports.is_none() {
+            // SAFETY: the helper takes the context and numbers.
+            moved = unsafe { bpf_l4_csum_replace(self.skb, at, 0, ports.bits().into(), mangled) };
+        }
+        if !uncovered.is_none() {
+            // SAFETY: the helper takes the context and a number. It fails where the interface has no sum to correct.
+            unsafe { bpf_csum_update(self.skb, uncovered.bits()) };
+        }
+        (covered == 0 && moved == 0).then_some(())
+    }
+
+    #[inline]
+    fn segment(&self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.skb).gso_size }
+    }
+
+    #[inline]
+    fn fits(&self, ifindex: u32) -> bool {
+        Packet::fits(self, ifindex)
+    }
+}
+
+impl Skb {
+    /// Where the `T` is that begins at byte `at`, if all of it is at hand.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn at_hand<T>(&self, at: usize) -> Option<*const T> {
+        // SAFETY: the context is valid while the program runs.
+        let data = unsafe { (*self.skb).data } as usize;
+        // SAFETY: the context is valid while the program runs.
+        let end = unsafe { (*self.skb).data_end } as usize;
+        let begin = data + at;
+        (begin + size_of::<T>() <= end).then_some(begin as *const T)
     }
 }
 

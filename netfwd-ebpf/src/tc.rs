@@ -3,14 +3,15 @@
 use core::ptr;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_redir_neigh},
     helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect_neigh, bpf_redirect_peer},
     macros::classifier,
     programs::TcContext,
 };
 use netfwd_common::{
-    abi::{Reason, Side, counter_index},
-    fast, neighbour,
+    abi::{Gateway, Reason, Side, V4, V6, counter_index},
+    fast::{self, Sent},
+    neighbour,
     packet::Packet as _,
     parse::{self, Family},
     pipeline::{self, Hook},
@@ -42,39 +43,48 @@ macro_rules! hook {
                     .map(|scratch| pipeline::$journey(&mut $skb, &tables, &hook, scratch)),
                 Family::Other => None,
             };
-        report(&mut $skb, &hook, verdict.unwrap_or(Verdict::Pass(Reason::OtherFamily)))
+        report(&$skb, &hook, verdict.unwrap_or(Verdict::Pass(Reason::OtherFamily)))
     }};
 }
 
-/// The journey of what a bridge's member has sent, in one family.
-macro_rules! member {
-    ($skb:ident, $context:ident, $scratch:ident) => {{
-        let Some(scratch) = $scratch(MEMBER) else {
-            return TC_ACT_UNSPEC;
-        };
-        let tables = Tables::new($context.skb.skb);
-        // SAFETY: the helper has no arguments.
-        let now = unsafe { bpf_ktime_get_coarse_ns() };
-        let ifindex = $skb.ifindex();
-        let verdict = fast::member(&mut $skb, &tables, ifindex, now, scratch);
-        if let Verdict::Pass(_) = verdict {
-            neighbour::learn(&$skb, &tables, ifindex, scratch);
-            return TC_ACT_UNSPEC;
+/// No action of the kernel's: the packet did not take the fast path. A number, because an option would be returned
+/// through the stack, which is full.
+const SLOW: i32 = i32::MIN;
+
+/// The fast path, in one family: the action, or [`SLOW`].
+macro_rules! express {
+    ($name:ident, $address:ty, $journey:ident) => {
+        #[inline(never)]
+        fn $name(skb: *mut __sk_buff) -> i32 {
+            let (mut packet, tables) = (Skb::new(skb), Tables::new(skb));
+            // SAFETY: the helper has no arguments.
+            let now = unsafe { bpf_ktime_get_coarse_ns() };
+            let ifindex = packet.ifindex();
+            let sent = fast::$journey::<$address, _, _>(&mut packet, &tables, ifindex, now);
+            let Some(Sent { verdict, gateway, slot, is_egress }) = sent else {
+                return SLOW;
+            };
+            let bytes = packet.length().saturating_sub(ETHERNET);
+            maps::count(counter_index(slot, is_egress, verdict.reason()), bytes);
+            match (verdict, gateway) {
+                (Verdict::ToNeighbour(ifindex), Some(gateway)) => to_neighbour(&mut packet, ifindex, gateway),
+                _ => action(verdict),
+            }
         }
-        let (slot, is_egress) = scratch.counted();
-        let bytes = $skb.length().saturating_sub(ETHERNET);
-        maps::count(counter_index(slot, is_egress, verdict.reason()), bytes);
-        action(&mut $skb, verdict)
-    }};
+    };
 }
 
-/// What a bridge's member says of itself without IP.
+express!(arrive_v4, V4, arrive);
+express!(arrive_v6, V6, arrive);
+express!(leave_v4, V4, leave);
+express!(leave_v6, V6, leave);
+
+/// What a bridge's member says of itself.
 macro_rules! learn {
     ($skb:ident, $context:ident, $scratch:ident) => {{
         if let Some(scratch) = $scratch(MEMBER) {
             neighbour::learn(&$skb, &Tables::new($context.skb.skb), $skb.ifindex(), scratch);
         }
-        TC_ACT_UNSPEC
     }};
 }
 
@@ -91,6 +101,14 @@ macro_rules! forget {
 #[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
 fn netfwd_ingress(context: TcContext) -> i32 {
     let mut skb = Skb::new(context.skb.skb);
+    let sent = match skb.family() {
+        Family::V4 => arrive_v4(context.skb.skb),
+        Family::V6 => arrive_v6(context.skb.skb),
+        Family::Other => SLOW,
+    };
+    if sent != SLOW {
+        return sent;
+    }
     hook!(context, skb, Side::Outside, ingress)
 }
 
@@ -120,12 +138,22 @@ fn netfwd_bridge(context: TcContext) -> i32 {
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
 fn netfwd_member(context: TcContext) -> i32 {
-    let mut skb = Skb::new(context.skb.skb);
-    match parse::family(&skb, ETHERNET) {
-        Family::V4 => member!(skb, context, scratch_v4),
-        Family::V6 => member!(skb, context, scratch_v6),
-        Family::Other => learn!(skb, context, scratch_v4),
-    }
+    let skb = Skb::new(context.skb.skb);
+    let sent = match skb.family() {
+        Family::V4 => leave_v4(context.skb.skb),
+        Family::V6 => {
+            let sent = leave_v6(context.skb.skb);
+            if sent == SLOW {
+                learn!(skb, context, scratch_v6);
+            }
+            sent
+        }
+        Family::Other => {
+            learn!(skb, context, scratch_v4);
+            SLOW
+        }
+    };
+    if sent == SLOW { TC_ACT_UNSPEC } else { sent }
 }
 
 #[inline]
@@ -138,28 +166,34 @@ fn hook(skb: &Skb, side: Side) -> Option<Hook<'static>> {
 }
 
 #[inline]
-fn report(skb: &mut Skb, hook: &Hook<'_>, verdict: Verdict) -> i32 {
+fn report(skb: &Skb, hook: &Hook<'_>, verdict: Verdict) -> i32 {
     let bytes = skb.length().saturating_sub(hook.interface.link_header);
     maps::count(counter_index(hook.interface.slot, hook.side == Side::Inside, verdict.reason()), bytes);
-    action(skb, verdict)
+    action(verdict)
 }
 
 /// What goes on, translated or not, goes on to the next program on the hook.
 #[inline]
-fn action(skb: &mut Skb, verdict: Verdict) -> i32 {
+fn action(verdict: Verdict) -> i32 {
     match verdict {
         Verdict::Translated | Verdict::Pass(_) => TC_ACT_UNSPEC,
         Verdict::Drop(_) => TC_ACT_SHOT,
         // SAFETY: the helper takes numbers; only an ingress hook sends to containers (kernel 5.10).
         Verdict::ToContainer(ifindex) => unsafe { bpf_redirect_peer(ifindex, 0) as i32 },
-        Verdict::ToNeighbour(ifindex) => {
-            skb.mark();
-            // SAFETY: as below.
-            unsafe { bpf_redirect_neigh(ifindex, ptr::null_mut(), 0, 0) as i32 }
-        }
         // SAFETY: without parameters the helper looks for the neighbour that the packet is for (kernel 5.10).
-        Verdict::Redirected(ifindex) | Verdict::Answered(_, ifindex) => unsafe {
+        Verdict::ToNeighbour(ifindex) | Verdict::Redirected(ifindex) | Verdict::Answered(_, ifindex) => unsafe {
             bpf_redirect_neigh(ifindex, ptr::null_mut(), 0, 0) as i32
         },
     }
+}
+
+/// Past the uplink's own program, which would translate it again.
+#[inline]
+fn to_neighbour(skb: &mut Skb, ifindex: u32, gateway: &Gateway) -> i32 {
+    const SIZE: i32 = 20;
+    const _: () = assert!(size_of::<Gateway>() == 20 && size_of::<bpf_redir_neigh>() == 20);
+    skb.mark();
+    let parameters = ptr::from_ref(gateway).cast_mut().cast::<bpf_redir_neigh>();
+    // SAFETY: the same layout; the helper reads it (kernel 5.10).
+    unsafe { bpf_redirect_neigh(ifindex, parameters, SIZE, 0) as i32 }
 }

@@ -7,9 +7,9 @@ mod tests {
     use aya_obj::{Object, ProgramSection, generated::bpf_map_type};
     use netfwd::datapath::load;
     use netfwd_common::abi::{
-        Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, MAX_INTERFACES,
-        Mapping, MappingKey, Masquerade, Member, Rule, RuleCounter, Settings, Slot, SocketPeer, SubnetKey, Target,
-        Tuple, V4, V6, names,
+        Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, MAX_HOPS,
+        MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade, Member, Rule, RuleCounter, Settings, Slot,
+        SocketPeer, SubnetKey, Target, Tuple, V4, V6, names,
     };
 
     static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
@@ -38,7 +38,7 @@ mod tests {
     const PERCPU_ARRAY: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
     const QUEUE: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_QUEUE;
 
-    fn common_maps() -> [Row; 11] {
+    fn common_maps() -> [Row; 12] {
         let events = u32::try_from(FlowEvent::ALL.len()).unwrap();
         let counters = MAX_INTERFACES * 2 * COUNTERS_PER_HOOK;
         [
@@ -49,6 +49,7 @@ mod tests {
             (names::COUNTERS, PERCPU_ARRAY, WORD, size_of::<Counter>(), counters, 0),
             (names::FLOW_EVENTS, PERCPU_ARRAY, WORD, size_of::<u64>(), events, 0),
             (names::CHOICES, HASH, size_of::<Choice>(), 1, 4096, NO_PREALLOC),
+            (names::FAST_INTERFACES, ARRAY, WORD, WORD, MAX_INTERFACES, 0),
             (names::MEMBERS, HASH, WORD, size_of::<Member>(), 4096, NO_PREALLOC),
             (names::HOST_ADDRESSES, HASH, size_of::<V6>(), 1, 16_384, NO_PREALLOC),
             (names::HOST_PEERS, LRU_HASH, size_of::<SocketPeer>(), size_of::<Endpoint<V6>>(), 65_536, 0),
@@ -67,15 +68,17 @@ mod tests {
             (A::MAPS.tuples, HASH, size_of::<Tuple<A>>(), size_of::<Slot>(), 2 * FLOWS, NO_PREALLOC),
             (A::MAPS.free_slots, QUEUE, 0, WORD, FLOWS, 0),
             (A::MAPS.high_water, ARRAY, WORD, size_of::<u64>(), 1, 0),
-            (A::MAPS.targets, LRU_HASH, size_of::<A>(), size_of::<Target>(), 4096, 0),
+            (A::MAPS.targets, ARRAY, WORD, size_of::<Target<A>>(), MAX_TARGETS, 0),
         ]
     }
 
     /// What the programs keep for themselves: not pinned, so gone with them. A sheet's layout is nobody else's business.
-    fn private_maps() -> [(&'static str, bpf_map_type, u32); 7] {
+    fn private_maps() -> [(&'static str, bpf_map_type, u32); 9] {
         [
             ("DATAGRAMS_V4", LRU_HASH, 8192),
             ("DATAGRAMS_V6", LRU_HASH, 8192),
+            ("HOPS_V4", PERCPU_ARRAY, MAX_HOPS),
+            ("HOPS_V6", PERCPU_ARRAY, MAX_HOPS),
             ("SCRATCH_V4", PERCPU_ARRAY, 4),
             ("SCRATCH_V6", PERCPU_ARRAY, 4),
             ("HELD", ARRAY, 256),

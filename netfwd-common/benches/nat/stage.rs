@@ -3,7 +3,7 @@
 use netfwd_common::{
     abi::{Endpoint, Interface, Member, Side, Target},
     fast,
-    memory::MemoryTables,
+    memory::{InMemory, MemoryTables},
     parse::Headers,
     pipeline::{self, Hook},
     scratch::Scratch,
@@ -26,7 +26,7 @@ const CONTAINER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const FIRST_PORT: u16 = 10_000;
 
 /// A family that can be staged.
-pub(crate) trait Cast: Ip + Place {
+pub(crate) trait Cast: Ip + Place + InMemory {
     /// As it is called.
     const NAME: &str = if Self::FAMILY == 0 { "IPv4" } else { "IPv6" };
     /// A server on the wire.
@@ -35,7 +35,7 @@ pub(crate) trait Cast: Ip + Place {
     const MAPPED: Endpoint<Self> = Endpoint::new(Self::HOSTS[0], 8080);
 }
 
-impl<A: Ip + Place> Cast for A {}
+impl<A: Ip + Place + InMemory> Cast for A {}
 
 /// A frame of each of `count` flows from a container to the server.
 pub(crate) fn outwards<A: Cast>(content: Content, container: A, count: u16) -> Vec<Vec<u8>> {
@@ -70,9 +70,8 @@ impl<A: Cast> Stage<A> {
             uplink.flags |= Interface::FAST_PATH;
             tables.interfaces.insert(UPLINK, uplink);
             tables.members.insert(MEMBER, Member::new(BRIDGE, GATEWAY));
-            let target = Target::new(MEMBER, CONTAINER, GATEWAY);
             for container in A::CONTAINERS {
-                tables.set_target(&container, &target);
+                tables.set_target(&Target::new(container, MEMBER, CONTAINER, GATEWAY));
             }
         }
         Self { tables, uplink, scratch: Scratch::new() }
@@ -90,10 +89,15 @@ impl<A: Cast> Stage<A> {
         pipeline::ingress(frame, &self.tables, &hook, &mut self.scratch)
     }
 
-    /// What becomes of a frame that a container sends to its gateway.
-    pub(crate) fn member(&mut self, frame: &mut Vec<u8>) -> Verdict {
+    /// Whether a frame that comes from the wire takes the fast path.
+    pub(crate) fn arrive_fast(&self, frame: &mut Vec<u8>) -> bool {
+        fast::arrive(frame, &self.tables, UPLINK, NOW).is_some()
+    }
+
+    /// Whether a frame that a container sends to its gateway does.
+    pub(crate) fn leave_fast(&self, frame: &mut Vec<u8>) -> bool {
         frame[..6].copy_from_slice(&GATEWAY);
-        fast::member(frame, &self.tables, MEMBER, NOW, &mut self.scratch)
+        fast::leave(frame, &self.tables, MEMBER, NOW).is_some()
     }
 
     /// Opens `count` masqueraded and as many mapped flows, with an answer to each. Returns the masqueraded flows'

@@ -34,6 +34,9 @@ pub trait Address: sealed::Sealed + Copy + Eq + Hash + Debug + 'static {
     /// The names of its maps.
     const MAPS: FamilyMaps;
 
+    /// A word that depends on all of it, to choose a place in a table by.
+    fn word(&self) -> u32;
+
     /// Whether it is of the loopback network.
     fn is_loopback(&self) -> bool;
 
@@ -51,6 +54,10 @@ impl Address for V4 {
     const HOPS_AT: u32 = 8;
     const FAMILY: usize = 0;
     const MAPS: FamilyMaps = V4_MAPS;
+
+    fn word(&self) -> u32 {
+        u32::from_le_bytes(*self)
+    }
 
     fn is_loopback(&self) -> bool {
         matches!(self, [127, ..])
@@ -72,6 +79,11 @@ impl Address for V6 {
     const HOPS_AT: u32 = 7;
     const FAMILY: usize = 1;
     const MAPS: FamilyMaps = V6_MAPS;
+
+    fn word(&self) -> u32 {
+        let (words, _) = self.as_chunks();
+        words.iter().fold(0, |word, part| word.rotate_left(7) ^ u32::from_le_bytes(*part))
+    }
 
     fn is_loopback(&self) -> bool {
         *self == 1_u128.to_be_bytes()

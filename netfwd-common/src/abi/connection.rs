@@ -46,7 +46,8 @@ pub struct Connection<A, W = u64> {
     pub parent: Slot,
     /// The interface index of the uplink or bridge that it was made on.
     pub interface: u32,
-    pub(crate) pad: u32,
+    /// [`super::Interface::slot`] of that interface.
+    pub interface_slot: u32,
     /// When the first packet came.
     pub created: u64,
     /// When the last packet that counts as life came.
@@ -60,11 +61,12 @@ pub struct Connection<A, W = u64> {
 }
 
 impl<A> Connection<A> {
-    /// Begins the draft of a record; its tuples are still to be written.
-    pub(crate) fn begin(&mut self, interface: u32, now: u64, rule: Rule, parent: Slot) {
+    /// Begins the draft of a record that is made on an interface, by its index and slot; its tuples are still to be
+    /// written.
+    pub(crate) fn begin(&mut self, [interface, slot]: [u32; 2], now: u64, rule: Rule, parent: Slot) {
+        (self.interface, self.interface_slot) = (interface, slot);
         self.rule = rule;
         self.parent = parent;
-        self.interface = interface;
         self.created = now;
         self.last_seen = now;
     }

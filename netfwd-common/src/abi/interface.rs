@@ -36,6 +36,18 @@ impl Interface {
     /// Packets go past the host's stack where they can.
     pub const FAST_PATH: u8 = 2;
 
+    /// Whether packets go past the host's stack here. Only those with Ethernet headers can.
+    #[must_use]
+    pub const fn has_fast_path(&self) -> bool {
+        self.flags & Self::FAST_PATH != 0 && self.link_header == 14
+    }
+
+    /// Its entry in `FAST_INTERFACES`: its index if it has a fast path, else 0.
+    #[must_use]
+    pub const fn fast(&self, ifindex: u32) -> u32 {
+        if self.has_fast_path() { ifindex } else { 0 }
+    }
+
     /// How it filters.
     #[must_use]
     pub const fn filtering(&self) -> Filtering {

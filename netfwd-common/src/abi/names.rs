@@ -43,6 +43,8 @@ pub const CHOICES: &str = "CHOICES";
 /// `SocketPeer → Endpoint` that the socket has asked for; the least recently used gives way.
 pub const HOST_PEERS: &str = "HOST_PEERS";
 
+/// `Interface::slot → ifindex` of an interface that has a fast path, or 0.
+pub const FAST_INTERFACES: &str = "FAST_INTERFACES";
 /// `ifindex → Member` of a bridge.
 pub const MEMBERS: &str = "MEMBERS";
 
@@ -63,7 +65,7 @@ pub struct FamilyMaps {
     pub free_slots: &'static str,
     /// One `u64`: slots below it have been used at least once.
     pub high_water: &'static str,
-    /// `container address → Target`; the least recently used gives way.
+    /// `Target`s, each at one of [`places`](super::Target::places) for its address.
     pub targets: &'static str,
 }
 
@@ -92,7 +94,7 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
 };
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 27] = [
+pub const MAPS: [&str; 28] = [
     SETTINGS,
     INTERFACES,
     GENERATIONS,
@@ -112,6 +114,7 @@ pub const MAPS: [&str; 27] = [
     V6_MAPS.free_slots,
     V6_MAPS.high_water,
     V6_MAPS.targets,
+    FAST_INTERFACES,
     MEMBERS,
     RULE_COUNTERS,
     COUNTERS,

@@ -85,6 +85,16 @@ impl<A> Endpoint<A> {
     }
 }
 
+/// An endpoint as the 16-bit words that it is in memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words<const N: usize> {
+    /// Those of the address.
+    pub address: [u16; N],
+    /// The port.
+    pub port: u16,
+}
+
 /// Where packets with a tuple are seen. It is part of the key, so a packet on the wire that forges a container's
 /// addresses never matches what is only ever seen on the bridge's side.
 ///

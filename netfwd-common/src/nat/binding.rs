@@ -68,7 +68,7 @@ fn write_draft<A: Parse, T: Tables<A>>(
         return Err(Reason::Contended);
     };
     let Scratch { tuple, draft, search, .. } = scratch;
-    draft.begin(hook.ifindex, hook.now, record.rule, parent);
+    draft.begin([hook.ifindex, hook.interface.slot], hook.now, record.rule, parent);
     draft.original = *tuple;
     draft.reply.set(tuple.protocol(), Side::Inside, &binding.original.source, &tuple.source);
     search.only(tuple.source.port);

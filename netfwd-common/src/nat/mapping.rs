@@ -35,7 +35,7 @@ pub fn write_draft<A: Parse, T: Tables<A>>(
     mapping: &Mapping<A>,
 ) {
     let Scratch { tuple, draft, search, .. } = scratch;
-    draft.begin(hook.ifindex, hook.now, mapping.rule, Slot::NONE);
+    draft.begin([hook.ifindex, hook.interface.slot], hook.now, mapping.rule, Slot::NONE);
     draft.original = *tuple;
     draft.reply.set(tuple.protocol(), Side::Inside, &mapping.target_of(tuple.destination.port), &tuple.source);
     search.for_client(tuple.protocol(), tuple.source.port, tables.random());

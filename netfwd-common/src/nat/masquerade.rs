@@ -161,7 +161,7 @@ fn advance<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Sc
 #[inline(never)]
 fn write_draft<A: Parse, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) {
     let Scratch { tuple, draft, search, masquerade, target, target_side, opener, parent, .. } = scratch;
-    draft.begin(*opener, hook.now, masquerade.rule, *parent);
+    draft.begin([*opener, hook.interface.slot], hook.now, masquerade.rule, *parent);
     let (protocol, own) = (tuple.protocol(), tuple.source.port);
     let outside = &Endpoint { address: masquerade.address, port: own };
     let Connection { original, reply, .. } = draft;

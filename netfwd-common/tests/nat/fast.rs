@@ -2,6 +2,9 @@
 
 for_both_families! {
     what_arrives_goes_straight_to_the_container,
+    what_arrives_for_a_known_flow_does_so_in_one_go,
+    what_is_not_plain_is_left_to_the_pipeline,
+    a_changed_route_takes_effect_within_a_second,
     what_a_router_has_something_to_say_to_is_the_stacks,
     without_a_fast_path_everything_is_the_stacks,
     a_known_flow_leaves_straight_to_the_next_hop,
@@ -15,8 +18,9 @@ for_both_families! {
 #[cfg(test)]
 mod generic {
     use netfwd_common::{
-        abi::{Interface, Member, Reason, Side, Target},
-        fast,
+        abi::{Endpoint, Gateway, Interface, Member, Side, Target},
+        fast::{self, Sent},
+        memory::InMemory,
         neighbour::{self, Announce},
         pipeline::{self, Hook},
         scratch::Scratch,
@@ -25,9 +29,9 @@ mod generic {
     };
 
     use crate::{
-        frame::{Content, Frame, SYN, UDP},
+        frame::{ACK, Content, FIN, Frame, RST, SYN, UDP, error_about},
         host::{Cast, Host, TURNED_BACK, destination_of, source_of},
-        world::{BRIDGE, UPLINK},
+        world::{BRIDGE, BRIDGE_SLOT, EXACT_RULE, UPLINK, UPLINK_SLOT},
     };
 
     const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -36,33 +40,52 @@ mod generic {
     const LINK: usize = 14;
 
     /// A host with a fast path.
-    fn fast<A: Cast>() -> Host<A> {
+    fn fast<A: Cast + InMemory>() -> Host<A> {
         let mut host = Host::<A>::roomy();
         host.0.tables.interfaces.values_mut().for_each(|interface| interface.flags |= Interface::FAST_PATH);
         for ((member, address), container) in MEMBERS.into_iter().zip(A::CONTAINERS) {
             host.0.tables.members.insert(member, Member::new(BRIDGE, GATEWAY));
-            host.0.tables.set_target(&container, &Target::new(member, address, GATEWAY));
+            host.0.tables.set_target(&Target::new(container, member, address, GATEWAY));
         }
         host
     }
 
-    fn arrive<A: Cast>(host: &Host<A>, mut frame: Vec<u8>) -> (Verdict, Vec<u8>) {
+    fn arrive<A: Cast + InMemory>(host: &Host<A>, mut frame: Vec<u8>) -> (Verdict, Vec<u8>) {
         let (tables, now) = (&host.0.tables, host.0.now);
         let hook = Hook { ifindex: UPLINK, side: Side::Outside, interface: &tables.interfaces[&UPLINK], now };
         (pipeline::ingress(&mut frame, tables, &hook, &mut Scratch::new()), frame)
     }
 
-    fn leave<A: Cast>(host: &Host<A>, member: u32, mut frame: Vec<u8>) -> (Verdict, Vec<u8>) {
-        frame[..6].copy_from_slice(&GATEWAY);
-        (fast::member(&mut frame, &host.0.tables, member, host.0.now, &mut Scratch::new()), frame)
+    /// The same for a flow that is known.
+    fn arrive_again<A: Cast + InMemory>(host: &Host<A>, mut frame: Vec<u8>) -> (Option<Sent<'_>>, Vec<u8>) {
+        (fast::arrive(&mut frame, &host.0.tables, UPLINK, host.0.now), frame)
     }
 
-    fn hops<A: Cast>(frame: &mut [u8]) -> &mut u8 {
+    fn leave<A: Cast + InMemory>(host: &Host<A>, member: u32, mut frame: Vec<u8>) -> (Option<Sent<'_>>, Vec<u8>) {
+        frame[..6].copy_from_slice(&GATEWAY);
+        (fast::leave(&mut frame, &host.0.tables, member, host.0.now), frame)
+    }
+
+    fn to_container<'t>(member: u32, slot: u32) -> Sent<'t> {
+        Sent { verdict: Verdict::ToContainer(member), gateway: None, slot, is_egress: false }
+    }
+
+    fn to_neighbour(gateway: &Gateway) -> Sent<'_> {
+        let verdict = Verdict::ToNeighbour(UPLINK);
+        Sent { verdict, gateway: Some(gateway), slot: UPLINK_SLOT, is_egress: true }
+    }
+
+    /// The next hop to those who are their own.
+    fn oneself<A: Cast + InMemory>(to: Endpoint<A>) -> Gateway {
+        Gateway { family: 0, address: [to.address.word(); 4] }
+    }
+
+    fn hops<A: Cast + InMemory>(frame: &mut [u8]) -> &mut u8 {
         &mut frame[LINK + usize::try_from(A::HOPS_AT).unwrap()]
     }
 
     /// What the stack would make of the IP packet when it forwards it.
-    fn forwarded<A: Cast>(mut frame: Vec<u8>) -> Vec<u8> {
+    fn forwarded<A: Cast + InMemory>(mut frame: Vec<u8>) -> Vec<u8> {
         *hops::<A>(&mut frame) -= 1;
         if let Some(at) = A::CHECKSUM_AT {
             // RFC 1141: the checksum goes up by what the word goes down.
@@ -74,7 +97,7 @@ mod generic {
         frame.split_off(LINK)
     }
 
-    pub(super) fn what_arrives_goes_straight_to_the_container<A: Cast>() {
+    pub(super) fn what_arrives_goes_straight_to_the_container<A: Cast + InMemory>() {
         for content in [SYN, UDP] {
             let frame = Frame::new(content, A::CLIENT, A::MAPPED).bytes();
             let (verdict, through_the_stack) = Host::<A>::roomy().receive(content, A::CLIENT, A::MAPPED);
@@ -86,7 +109,7 @@ mod generic {
         }
     }
 
-    pub(super) fn what_a_router_has_something_to_say_to_is_the_stacks<A: Cast>() {
+    pub(super) fn what_a_router_has_something_to_say_to_is_the_stacks<A: Cast + InMemory>() {
         let frame = Frame::new(UDP, A::CLIENT, A::MAPPED);
         let mut last_hop = frame.bytes();
         *hops::<A>(&mut last_hop) = 1;
@@ -104,28 +127,113 @@ mod generic {
         assert_eq!(arrive(&unknown, frame.bytes()).0, Verdict::Translated);
     }
 
-    pub(super) fn without_a_fast_path_everything_is_the_stacks<A: Cast>() {
+    pub(super) fn without_a_fast_path_everything_is_the_stacks<A: Cast + InMemory>() {
         let mut host = fast::<A>();
         host.0.tables.interfaces.values_mut().for_each(|interface| interface.flags = 0);
-        assert_eq!(arrive(&host, Frame::new(UDP, A::CLIENT, A::MAPPED).bytes()).0, Verdict::Translated);
+        let frame = Frame::new(UDP, A::CLIENT, A::MAPPED).bytes();
+        assert_eq!(arrive(&host, frame.clone()).0, Verdict::Translated);
+        assert_eq!(arrive_again(&host, frame.clone()), (None, frame));
         assert_eq!(host.send(UDP, A::container(2000), A::DNS).0, Verdict::Translated);
         let known = Frame::new(UDP, A::container(2000), A::DNS).bytes();
-        assert_eq!(leave(&host, MEMBERS[1].0, known).0, Verdict::Pass(Reason::NotOurs));
+        assert_eq!(leave(&host, MEMBERS[1].0, known).0, None);
     }
 
-    pub(super) fn a_known_flow_leaves_straight_to_the_next_hop<A: Cast>() {
+    pub(super) fn what_arrives_for_a_known_flow_does_so_in_one_go<A: Cast + InMemory>() {
+        for (first, content) in [(SYN, ACK), (SYN, FIN), (SYN, RST), (UDP, UDP), (UDP, Content::BareUdp)] {
+            let frame = Frame::new(content, A::CLIENT, A::MAPPED).bytes();
+            let (mut host, mut other) = (fast::<A>(), Host::<A>::roomy());
+            assert_eq!(
+                arrive(&host, Frame::new(first, A::CLIENT, A::MAPPED).bytes()).0,
+                Verdict::ToContainer(MEMBERS[0].0)
+            );
+            assert_eq!(other.receive(first, A::CLIENT, A::MAPPED).0, Verdict::Translated);
+            host.wait(1);
+            other.wait(1);
+            let (verdict, through_the_stack) = other.meet(Side::Outside, frame.clone());
+            assert_eq!(verdict, Verdict::Translated);
+            let (sent, straight) = arrive_again(&host, frame);
+            assert_eq!(sent, Some(to_container(MEMBERS[0].0, UPLINK_SLOT)), "{content:?}");
+            assert_eq!((&straight[..6], &straight[6..12]), (&MEMBERS[0].1[..], &GATEWAY[..]));
+            assert_eq!(straight[LINK..], forwarded::<A>(through_the_stack), "{content:?}");
+            assert_eq!(host.lives(), other.lives(), "{content:?}");
+            let rule = |host: &Host<A>| host.0.tables.rule_counter(EXACT_RULE);
+            assert_eq!(rule(&host), rule(&other));
+        }
+    }
+
+    pub(super) fn what_is_not_plain_is_left_to_the_pipeline<A: Cast + InMemory>() {
+        let mut host = fast::<A>();
+        for first in [SYN, UDP] {
+            assert_eq!(
+                arrive(&host, Frame::new(first, A::CLIENT, A::MAPPED).bytes()).0,
+                Verdict::ToContainer(MEMBERS[0].0)
+            );
+        }
+        let known = Frame::new(UDP, A::CLIENT, A::MAPPED);
+        let mut last_hop = known.bytes();
+        *hops::<A>(&mut last_hop) = 1;
+        let mut of_no_ip = known.bytes();
+        of_no_ip[12] ^= 1;
+        let mut longer_than_it_is = known.bytes();
+        longer_than_it_is.truncate(known.bytes().len() - 1);
+        let mut frames = vec![
+            (Frame::new(SYN, A::CLIENT, A::MAPPED).bytes(), "it may open another connection"),
+            (last_hop, "without hops to spare"),
+            (Frame { payload: vec![0; 1500], ..known.clone() }.bytes(), "larger than the link carries"),
+            (known.fragments(8).remove(0), "a first fragment"),
+            (known.fragments(8).remove(1), "a later fragment"),
+            (of_no_ip, "no IP packet"),
+            (longer_than_it_is, "cut off"),
+            (error_about(&known.bytes(), A::PEERS[0], A::HOSTS[0]), "an ICMP error"),
+            (Frame::new(UDP, A::DNS, A::MAPPED).bytes(), "of no flow that is known"),
+        ];
+        if A::FAMILY == 0 {
+            frames.push((Frame { ip_options: 1, ..known.clone() }.bytes(), "with options"));
+        }
+        for (frame, why) in frames {
+            assert_eq!(arrive_again(&host, frame.clone()), (None, frame), "{why}");
+        }
+        let elsewhere = fast::arrive(&mut known.bytes(), &host.0.tables, UPLINK + 1, host.0.now);
+        assert_eq!(elsewhere, None, "at another uplink");
+        host.wait(10_000);
+        assert_eq!(arrive_again(&host, known.bytes()), (None, known.bytes()), "its flow has expired");
+    }
+
+    pub(super) fn a_known_flow_leaves_straight_to_the_next_hop<A: Cast + InMemory>() {
         let mut host = fast::<A>();
         let (_, through_the_stack) = host.send(UDP, A::container(2000), A::DNS);
-        let (verdict, straight) = leave(&host, MEMBERS[1].0, Frame::new(UDP, A::container(2000), A::DNS).bytes());
-        assert_eq!(verdict, Verdict::ToNeighbour(UPLINK));
+        let (sent, straight) = leave(&host, MEMBERS[1].0, Frame::new(UDP, A::container(2000), A::DNS).bytes());
+        assert_eq!(sent, Some(to_neighbour(&oneself(A::DNS))));
         assert_eq!(straight[LINK..], forwarded::<A>(through_the_stack));
         // So does an answer of a mapped port.
         assert_eq!(arrive(&host, Frame::new(SYN, A::CLIENT, A::MAPPED).bytes()).0, Verdict::ToContainer(MEMBERS[0].0));
-        let (verdict, answer) = leave(&host, MEMBERS[0].0, Frame::new(SYN, A::TARGET, A::CLIENT).bytes());
-        assert_eq!((verdict, source_of(&answer)), (Verdict::ToNeighbour(UPLINK), A::MAPPED));
+        let (sent, answer) = leave(&host, MEMBERS[0].0, Frame::new(ACK, A::TARGET, A::CLIENT).bytes());
+        assert_eq!((sent, source_of(&answer)), (Some(to_neighbour(&oneself(A::CLIENT))), A::MAPPED));
     }
 
-    pub(super) fn what_a_member_may_not_send_straight_goes_on_as_it_is<A: Cast>() {
+    pub(super) fn a_changed_route_takes_effect_within_a_second<A: Cast + InMemory>() {
+        let mut host = fast::<A>();
+        assert_eq!(host.send(UDP, A::container(2000), A::DNS).0, Verdict::Translated);
+        let known = Frame::new(UDP, A::container(2000), A::DNS).bytes();
+        let elsewhere = Gateway { family: 2, address: [7; 4] };
+        assert_eq!(leave(&host, MEMBERS[1].0, known.clone()).0, Some(to_neighbour(&oneself(A::DNS))));
+        host.0.tables.gateways.insert(A::DNS.address, Some((elsewhere, 1500)));
+        assert_eq!(leave(&host, MEMBERS[1].0, known.clone()).0, Some(to_neighbour(&oneself(A::DNS))), "remembered");
+        host.wait(1);
+        assert_eq!(leave(&host, MEMBERS[1].0, known.clone()).0, Some(to_neighbour(&elsewhere)));
+        let length = u32::try_from(known.len() - LINK).unwrap();
+        for (mtu, carries) in [(length, true), (length - 1, false)] {
+            host.0.tables.gateways.insert(A::DNS.address, Some((elsewhere, mtu)));
+            host.wait(1);
+            assert_eq!(leave(&host, MEMBERS[1].0, known.clone()).0.is_some(), carries, "a route's MTU");
+        }
+        host.0.tables.gateways.insert(A::DNS.address, None);
+        host.wait(1);
+        let (sent, frame) = leave(&host, MEMBERS[1].0, known.clone());
+        assert_eq!((sent, &frame[6..]), (None, &known[6..]), "without a route it is the stack's");
+    }
+
+    pub(super) fn what_a_member_may_not_send_straight_goes_on_as_it_is<A: Cast + InMemory>() {
         let mut host = fast::<A>();
         assert_eq!(host.send(UDP, A::container(2000), A::DNS).0, Verdict::Translated);
         let known = Frame::new(UDP, A::container(2000), A::DNS);
@@ -140,30 +248,29 @@ mod generic {
         ];
         for (member, mut frame, why) in cases {
             frame[..6].copy_from_slice(&GATEWAY);
-            assert_eq!(leave(&host, member, frame.clone()), (Verdict::Pass(Reason::NotOurs), frame), "{why}");
+            assert_eq!(leave(&host, member, frame.clone()), (None, frame), "{why}");
         }
         let mut to_a_neighbour = known.bytes();
         to_a_neighbour[..6].copy_from_slice(&MEMBERS[0].1);
         let before = to_a_neighbour.clone();
-        let (tables, now) = (&host.0.tables, host.0.now);
-        let verdict = fast::member(&mut to_a_neighbour, tables, MEMBERS[1].0, now, &mut Scratch::new());
-        assert_eq!((verdict, to_a_neighbour), (Verdict::Pass(Reason::NotOurs), before));
+        let sent = fast::leave(&mut to_a_neighbour, &host.0.tables, MEMBERS[1].0, host.0.now);
+        assert_eq!((sent, to_a_neighbour), (None, before));
     }
 
-    pub(super) fn a_known_flow_between_containers_goes_straight_to_the_other_one<A: Cast>() {
+    pub(super) fn a_known_flow_between_containers_goes_straight_to_the_other_one<A: Cast + InMemory>() {
         let mut host = fast::<A>();
         let client = A::container(2000);
         let (verdict, asked) = host.turn(UDP, client, A::MAPPED);
         assert_eq!(verdict, TURNED_BACK, "this hook has no fast path");
-        let (verdict, again) = leave(&host, MEMBERS[1].0, Frame::new(UDP, client, A::MAPPED).bytes());
-        assert_eq!(verdict, Verdict::ToContainer(MEMBERS[0].0));
+        let (sent, again) = leave(&host, MEMBERS[1].0, Frame::new(UDP, client, A::MAPPED).bytes());
+        assert_eq!(sent, Some(to_container(MEMBERS[0].0, BRIDGE_SLOT)));
         assert_eq!(again[LINK..], forwarded::<A>(asked.clone()));
-        let (verdict, answer) = leave(&host, MEMBERS[0].0, Frame::new(UDP, A::TARGET, source_of(&asked)).bytes());
-        assert_eq!((verdict, source_of(&answer)), (Verdict::ToContainer(MEMBERS[1].0), A::MAPPED));
+        let (sent, answer) = leave(&host, MEMBERS[0].0, Frame::new(UDP, A::TARGET, source_of(&asked)).bytes());
+        assert_eq!((sent, source_of(&answer)), (Some(to_container(MEMBERS[1].0, BRIDGE_SLOT)), A::MAPPED));
     }
 
     /// What a container says of its address.
-    fn announcement<A: Cast>(address: A, sender: [u8; 6]) -> Vec<u8> {
+    fn announcement<A: Cast + InMemory>(address: A, sender: [u8; 6]) -> Vec<u8> {
         let link = [&[0xff; 6], &sender[..]].concat();
         if A::FAMILY == 0 {
             let arp = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1];
@@ -174,11 +281,11 @@ mod generic {
         [&link, &header[..], address.as_ref(), &[0xff; 16], &advertisement, address.as_ref()].concat()
     }
 
-    fn place<A: Cast>(host: &Host<A>, address: A) -> Option<(u32, [u8; 6])> {
-        host.0.tables.target(&address).map(|target| (target.member, target.container))
+    fn place<A: Cast + InMemory>(host: &Host<A>, address: A) -> Option<(u32, [u8; 6])> {
+        host.0.tables.target(&address).map(|target| (target.member, target.ends()[0]))
     }
 
-    pub(super) fn a_containers_place_is_what_it_announces<A: Cast + Announce>() {
+    pub(super) fn a_containers_place_is_what_it_announces<A: Cast + InMemory + Announce>() {
         let host = fast::<A>();
         let container = A::CONTAINERS[0];
         let elsewhere = [2, 0, 0, 0, 0, 99];
@@ -190,7 +297,7 @@ mod generic {
         assert_eq!(place(&host, container), Some((MEMBERS[1].0, elsewhere)));
     }
 
-    pub(super) fn an_address_that_does_not_lead_to_the_bridge_is_not_believed<A: Cast + Announce>() {
+    pub(super) fn an_address_that_does_not_lead_to_the_bridge_is_not_believed<A: Cast + InMemory + Announce>() {
         let host = fast::<A>();
         for address in [A::PEERS[0], A::HOSTS[0], A::UNSPECIFIED] {
             let frame = announcement(address, MEMBERS[0].1);
@@ -199,7 +306,7 @@ mod generic {
         }
     }
 
-    pub(super) fn an_address_that_is_announced_for_another_is_forgotten<A: Cast + Announce>() {
+    pub(super) fn an_address_that_is_announced_for_another_is_forgotten<A: Cast + InMemory + Announce>() {
         let host = fast::<A>();
         let container = A::CONTAINERS[0];
         let forget = |frame: &Vec<u8>| neighbour::forget(frame, &host.0.tables, &mut Scratch::new());

@@ -12,8 +12,8 @@ use std::{
 
 use netfwd_common::{
     abi::{
-        Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Interface, LiveConnection, Mapping,
-        Masquerade, Member, Protocol, Rule, Settings, Slot, Target, Tuple, V4,
+        Connection, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Gateway, Hop, Interface, LiveConnection,
+        Mapping, Masquerade, Member, Protocol, Rule, Settings, Slot, Target, Tuple, V4,
     },
     memory::MemoryTables,
     tables::{Atomics, ReserveError, Tables},
@@ -219,13 +219,25 @@ impl Tables<V4> for SharedTables {
         None
     }
 
-    fn target(&self, _address: &V4) -> Option<&Target> {
+    fn target_at(&self, _place: u32) -> Option<&Target<V4>> {
         None
     }
 
-    fn set_target(&self, _address: &V4, _target: &Target) {}
+    fn write_target(&self, _place: u32, _target: &Target<V4>) {}
 
-    fn remove_target(&self, _address: &V4) {}
+    fn hop(&self, _place: u32) -> Option<&Hop<V4>> {
+        None
+    }
+
+    fn set_hop(&self, _place: u32, _hop: &Hop<V4>) {}
+
+    fn gateway(&self, _uplink: u32, _source: V4, _destination: V4) -> Option<(Gateway, u32)> {
+        None
+    }
+
+    fn fast_interface(&self, _slot: u32) -> u32 {
+        0
+    }
 
     fn datagram(&self, _key: &DatagramKey<V4>) -> Option<&Datagram> {
         None

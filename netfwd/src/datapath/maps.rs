@@ -58,6 +58,7 @@ pub struct Maps {
     generations: Array<MapData, u32>,
     choices: HashMap<MapData, Choice, u8>,
     host_addresses: HashMap<MapData, V6, u8>,
+    fast_interfaces: Array<MapData, u32>,
     members: HashMap<MapData, u32, Member>,
     /// The maps of IPv4.
     pub v4: FamilyMaps<V4>,
@@ -111,6 +112,7 @@ impl Maps {
             generations: typed(pin_dir, names::GENERATIONS)?,
             choices: typed(pin_dir, names::CHOICES)?,
             host_addresses: typed(pin_dir, names::HOST_ADDRESSES)?,
+            fast_interfaces: typed(pin_dir, names::FAST_INTERFACES)?,
             members: typed(pin_dir, names::MEMBERS)?,
             v4: FamilyMaps::open(pin_dir)?,
             v6: FamilyMaps::open(pin_dir)?,
@@ -163,12 +165,20 @@ impl Maps {
 
     /// Adds or replaces an uplink or bridge.
     pub fn set_interface(&mut self, ifindex: u32, interface: &Interface) -> Result<()> {
+        self.set_fast_interface(interface.slot, interface.fast(ifindex))?;
         self.interfaces.insert(ifindex, interface, 0).with_context(|| cannot_write(names::INTERFACES))
     }
 
     /// Removes an uplink or bridge.
     pub fn remove_interface(&mut self, ifindex: u32) -> Result<()> {
+        if let Ok(interface) = self.interfaces.get(&ifindex, 0) {
+            self.set_fast_interface(interface.slot, 0)?;
+        }
         removed(self.interfaces.remove(&ifindex)).with_context(|| cannot_write(names::INTERFACES))
+    }
+
+    fn set_fast_interface(&mut self, slot: u32, ifindex: u32) -> Result<()> {
+        self.fast_interfaces.set(slot, ifindex, 0).with_context(|| cannot_write(names::FAST_INTERFACES))
     }
 
     /// The options of attach that are kept, of all uplinks.

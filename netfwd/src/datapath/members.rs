@@ -110,11 +110,11 @@ fn learn(netlink: &Netlink, maps: &mut Maps, members: &BTreeMap<u32, Member>) ->
     for bridge in bridges(members) {
         for neighbour in netlink.neighbours(bridge)? {
             let Some(member) = members.get(&neighbour.member) else { continue };
-            let target = Target::new(neighbour.member, neighbour.hardware_address, member.gateway);
+            let (container, gateway) = (neighbour.hardware_address, member.gateway);
             if let Some(address) = V4::from_ip(neighbour.address) {
-                maps.v4.set_target(address, target)?;
+                maps.v4.set_target(Target::new(address, neighbour.member, container, gateway))?;
             } else if let Some(address) = V6::from_ip(neighbour.address) {
-                maps.v6.set_target(address, target)?;
+                maps.v6.set_target(Target::new(address, neighbour.member, container, gateway))?;
             }
         }
     }
@@ -122,8 +122,8 @@ fn learn(netlink: &Netlink, maps: &mut Maps, members: &BTreeMap<u32, Member>) ->
 }
 
 fn forget<A: Select>(maps: &mut Maps, member: u32) -> Result<()> {
-    for (address, _) in maps.family::<A>().targets()?.into_iter().filter(|(_, target)| target.member == member) {
-        maps.family_mut::<A>().remove_target(address)?;
+    for target in maps.family::<A>().targets()?.into_iter().filter(|target| target.member == member) {
+        maps.family_mut::<A>().remove_target(&target.address)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The maps of one address family.
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key};
+use aya::maps::{Array, LpmTrie, MapData, lpm_trie::Key};
 use netfwd_common::abi::{Mapping, MappingKey, Masquerade, Rule, SubnetKey, Target, V4, V6};
 
 use super::{Maps, cannot_open, cannot_read, cannot_write, first, removed, typed};
@@ -12,7 +12,7 @@ pub struct FamilyMaps<A: Family> {
     subnets: LpmTrie<MapData, SubnetKey<A>, Masquerade<A>>,
     exclusions: LpmTrie<MapData, SubnetKey<A>, Rule>,
     high_water: Array<MapData, u64>,
-    targets: HashMap<MapData, A, Target>,
+    targets: Array<MapData, Target<A>>,
     /// The mappings, by prefix.
     pub mappings: LpmTrie<MapData, MappingKey<A>, Mapping<A>>,
     /// The connections, to be read through a memory mapping of its file descriptor.
@@ -95,20 +95,28 @@ impl<A: Family> FamilyMaps<A> {
         Ok(subnets)
     }
 
-    /// Where containers are, by their address.
-    pub fn targets(&self) -> Result<Vec<(A, Target)>> {
-        let targets: Result<_, _> = self.targets.iter().collect();
-        targets.with_context(|| cannot_read(A::MAPS.targets))
+    /// Where containers are.
+    pub fn targets(&self) -> Result<Vec<Target<A>>> {
+        let targets: Result<Vec<_>, _> = self.targets.iter().collect();
+        let targets = targets.with_context(|| cannot_read(A::MAPS.targets))?;
+        Ok(targets.into_iter().filter(|target| target.member != 0).collect())
     }
 
     /// Adds or replaces where a container is.
-    pub fn set_target(&mut self, address: A, target: Target) -> Result<()> {
-        self.targets.insert(address, target, 0).with_context(|| cannot_write(A::MAPS.targets))
+    pub fn set_target(&mut self, target: Target<A>) -> Result<()> {
+        let place = Target::place_for(&target.address, |place| self.targets.get(&place, 0).ok());
+        self.targets.set(place, target, 0).with_context(|| cannot_write(A::MAPS.targets))
     }
 
     /// Removes where a container is.
-    pub fn remove_target(&mut self, address: A) -> Result<()> {
-        removed(self.targets.remove(&address)).with_context(|| cannot_write(A::MAPS.targets))
+    pub fn remove_target(&mut self, address: &A) -> Result<()> {
+        for place in Target::places(address) {
+            let target = self.targets.get(&place, 0).with_context(|| cannot_read(A::MAPS.targets))?;
+            if target.is_of(address) {
+                self.targets.set(place, Target::UNUSED, 0).with_context(|| cannot_write(A::MAPS.targets))?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds or replaces a subnet.

@@ -165,7 +165,7 @@ impl<'h> Paths<'h> {
 }
 
 fn targets<A: Select>(maps: &Maps) -> Result<BTreeSet<(u32, IpAddr)>> {
-    Ok(maps.family::<A>().targets()?.into_iter().map(|(address, target)| (target.member, address.ip())).collect())
+    Ok(maps.family::<A>().targets()?.into_iter().map(|target| (target.member, target.address.ip())).collect())
 }
 
 /// Whether an address never leaves its link, and so no uplink's or mapping's packets are for it.

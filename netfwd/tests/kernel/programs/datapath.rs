@@ -90,6 +90,7 @@ impl Datapath {
         for (ifindex, side) in [(UPLINK, Side::Outside), (BRIDGE, Side::Bridge)] {
             let interface = plan.interface(tables.generations[&HOST_RULE], side);
             self.hash_map(names::INTERFACES).insert(ifindex, interface, 0).unwrap();
+            self.array::<u32>(names::FAST_INTERFACES).set(interface.slot, interface.fast(ifindex), 0).unwrap();
         }
         for ((protocol, endpoint), mapping) in &tables.mappings {
             let key = MappingKey::new(*protocol, endpoint.address, endpoint.port);
@@ -111,16 +112,18 @@ impl Datapath {
     }
 
     /// Has packets to and from these addresses, which are behind a member of the bridge, go past the stack.
-    pub(crate) fn speed_up<A: Place + Pod>(&mut self, (ifindex, member): (u32, Member), targets: &[(A, Target)]) {
+    pub(crate) fn speed_up<A: Place + Pod>(&mut self, (ifindex, member): (u32, Member), targets: &[Target<A>]) {
         for interface in [UPLINK, BRIDGE] {
             let mut interfaces = self.hash_map::<u32, Interface>(names::INTERFACES);
             let slow = interfaces.get(&interface, 0).unwrap();
             let fast = Interface { flags: slow.flags | Interface::FAST_PATH, ..slow };
             interfaces.insert(interface, fast, 0).unwrap();
+            self.array::<u32>(names::FAST_INTERFACES).set(fast.slot, fast.fast(interface), 0).unwrap();
         }
         self.hash_map(names::MEMBERS).insert(ifindex, member, 0).unwrap();
-        for (address, target) in targets {
-            self.hash_map(A::MAPS.targets).insert(*address, *target, 0).unwrap();
+        for target in targets {
+            let [place, ..] = Target::places(&target.address);
+            self.array::<Target<A>>(A::MAPS.targets).set(place, target, 0).unwrap();
         }
     }
 

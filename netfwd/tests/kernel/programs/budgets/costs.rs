@@ -108,8 +108,8 @@ fn there_and_back<A: Cast>(mut tables: MemoryTables<A>) -> MemoryTables<A> {
 
 /// Has packets to and from the container, by either of its addresses, go past the stack.
 fn speed_up<A: Cast>(datapath: &mut Datapath) {
-    let target = Target::new(MEMBER, [2, 0, 0, 0, 0, 2], GATEWAY);
-    let targets = [A::CONTAINERS[0], A::HOSTS[0]].map(|address| (address, target));
+    let target = |address| Target::new(address, MEMBER, [2, 0, 0, 0, 0, 2], GATEWAY);
+    let targets = [A::CONTAINERS[0], A::HOSTS[0]].map(target);
     datapath.speed_up((MEMBER, Member::new(BRIDGE, GATEWAY)), &targets);
 }
 
