@@ -71,8 +71,7 @@ macro_rules! family {
         #[btf_map]
         static $exclusions: LpmTrie<SubnetKey<$address>, Rule, MAX_RULES> = LpmTrie::new();
         #[btf_map]
-        static $tuples: HashMap<Tuple<$address>, Slot, { MAX_FLOWS * 2 }, { BPF_F_NO_PREALLOC as usize }> =
-            HashMap::new();
+        static $tuples: HashMap<Tuple<$address>, Slot, { MAX_FLOWS * 2 }> = HashMap::new();
         #[btf_map]
         static $connections: Array<LiveConnection<$address>, MAX_FLOWS, { BPF_F_MMAPABLE as usize }> = Array::new();
         #[btf_map]

@@ -65,7 +65,7 @@ mod tests {
             (A::MAPS.subnets, LPM_TRIE, subnet_key, size_of::<Masquerade<A>>(), RULES, NO_PREALLOC),
             (A::MAPS.exclusions, LPM_TRIE, subnet_key, size_of::<Rule>(), RULES, NO_PREALLOC),
             (A::MAPS.connections, ARRAY, WORD, size_of::<Connection<A>>(), FLOWS, MMAPABLE),
-            (A::MAPS.tuples, HASH, size_of::<Tuple<A>>(), size_of::<Slot>(), 2 * FLOWS, NO_PREALLOC),
+            (A::MAPS.tuples, HASH, size_of::<Tuple<A>>(), size_of::<Slot>(), 2 * FLOWS, 0),
             (A::MAPS.free_slots, QUEUE, 0, WORD, FLOWS, 0),
             (A::MAPS.high_water, ARRAY, WORD, size_of::<u64>(), 1, 0),
             (A::MAPS.targets, ARRAY, WORD, size_of::<Target<A>>(), MAX_TARGETS, 0),
