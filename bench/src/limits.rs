@@ -7,12 +7,14 @@ use anyhow::{Context as _, Result};
 use crate::say;
 
 /// Connections that every subject has room for.
-pub(crate) const MAX_FLOWS: u32 = 1_200_000;
+pub(crate) const ROOM: u32 = 1 << 19;
+/// Those that it has room for where a million are to be.
+pub(crate) const MUCH_ROOM: u32 = 1 << 20;
 
 const SIZES: [(&str, u32); 2] = [
     // One bucket for each connection: a longer search would be held against netfilter.
-    ("/sys/module/nf_conntrack/parameters/hashsize", 1 << 20),
-    ("/proc/sys/net/netfilter/nf_conntrack_max", MAX_FLOWS),
+    ("/sys/module/nf_conntrack/parameters/hashsize", MUCH_ROOM),
+    ("/proc/sys/net/netfilter/nf_conntrack_max", MUCH_ROOM),
 ];
 
 /// What was there before. Dropping it restores that.

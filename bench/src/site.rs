@@ -8,6 +8,8 @@ use aya::Ebpf;
 use lab::{Lab, Netns, Process, Topology};
 use nix::net::if_::if_nametoindex;
 
+use crate::limits::ROOM;
+
 /// The host's interface to the client.
 pub(crate) const UPLINK: &str = "ens33";
 /// The containers' bridge.
@@ -25,6 +27,8 @@ pub(crate) struct Site {
     pub(crate) programs: Vec<Ebpf>,
     /// Processes that run while they are here.
     pub(crate) processes: Vec<Process>,
+    /// Connections that there is to be room for.
+    pub(crate) room: u32,
     lab: Lab,
     topology: Topology,
 }
@@ -37,7 +41,7 @@ impl Site {
         topology.bridges[0].containers.truncate(1);
         let lab = Lab::new(&topology)?.with_netfwd(netfwd);
         lab.host().sysctl("net/ipv4/ip_forward", "1")?;
-        Ok(Self { programs: Vec::new(), processes: Vec::new(), lab, topology })
+        Ok(Self { programs: Vec::new(), processes: Vec::new(), room: ROOM, lab, topology })
     }
 
     pub(crate) fn lab(&self) -> &Lab {

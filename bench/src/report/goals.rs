@@ -9,9 +9,6 @@ use crate::traffic::Direction;
 use crate::workload::services::{CONNECTIONS, LATENCY_HIGH, LATENCY_MEDIAN, throughput};
 use crate::workload::{growth, localhost, new_flows, packets, ports, tcp};
 
-/// The netfwd whose speed is judged: the first that was measured.
-const FASTEST: [&str; 2] = [Netfwd::FAST, Netfwd::NAME];
-const XDP: [&str; 1] = [Netfwd::XDP];
 const NETFILTER: [&str; 2] = [Iptables::NAME, Nftables::NAME];
 /// What "not worse" allows for: how far two runs of the same differ.
 const NOISE: f64 = 0.03;
@@ -56,7 +53,7 @@ pub(super) fn judge(record: &Record) -> Vec<Outcome> {
     goals.push(figure(record, ports::TITLE, &ports::case("processes for", 200), 0.0));
     let (many, few) = growth::GOAL;
     let (many, few): (String, String) = (growth::case(many), growth::case(few));
-    let own = |case: &str| FASTEST.iter().find_map(|own| record.find(growth::TITLE, case, own));
+    let own = |case: &str| record.find(growth::TITLE, case, Netfwd::NAME);
     let reached = own(&many).zip(own(&few)).and_then(|(many, few)| many.ratio(few));
     goals.push(outcome(format!("packets/s, {many}"), few, Wanted::AtLeast(0.7), Better::More, reached));
     goals.push(figure(record, growth::TITLE, growth::MEMORY, 320.0));
@@ -69,16 +66,16 @@ fn packet_goals(record: &Record) -> Vec<Outcome> {
         [(Direction::In, 1, 2.2), (Direction::In, 10_000, 2.0), (Direction::Out, 1, 2.0), (Direction::Out, 10_000, 1.8)]
     {
         let case = packets::case(direction, flows);
-        goals.push(against(record, packets::TITLE, &case, &FASTEST, &NETFILTER, Wanted::AtLeast(least)));
-        goals.push(against(record, packets::TITLE, &case, &FASTEST, &[Plain::NAME], Wanted::AtLeast(1.6)));
+        goals.push(against(record, packets::TITLE, &case, Netfwd::NAME, &NETFILTER, Wanted::AtLeast(least)));
+        goals.push(against(record, packets::TITLE, &case, Netfwd::NAME, &[Plain::NAME], Wanted::AtLeast(1.6)));
     }
     for flows in [1, 10_000] {
         let case = packets::case(Direction::In, flows);
-        goals.push(against(record, packets::TITLE, &case, &XDP, &NETFILTER, Wanted::AtLeast(2.5)));
+        goals.push(against(record, packets::TITLE, &case, Netfwd::XDP, &NETFILTER, Wanted::AtLeast(2.5)));
     }
     for direction in [Direction::In, Direction::Out] {
         let case = direction.to_string();
-        goals.push(against(record, new_flows::TITLE, &case, &FASTEST, &NETFILTER, Wanted::AtLeast(1.3)));
+        goals.push(against(record, new_flows::TITLE, &case, Netfwd::NAME, &NETFILTER, Wanted::AtLeast(1.3)));
     }
     goals
 }
@@ -88,7 +85,7 @@ fn tcp_goals(record: &Record) -> Vec<Outcome> {
     for direction in [Direction::In, Direction::Out] {
         cases.extend(tcp::STREAMS.map(|streams| throughput(direction, streams)));
     }
-    let goal = |case: &String| against(record, tcp::TITLE, case, &FASTEST, &NETFILTER, Wanted::NotWorse);
+    let goal = |case: &String| against(record, tcp::TITLE, case, Netfwd::NAME, &NETFILTER, Wanted::NotWorse);
     cases.iter().map(goal).collect()
 }
 
@@ -102,20 +99,19 @@ fn localhost_goals(record: &Record) -> Vec<Outcome> {
     let goals = throughputs
         .into_iter()
         .chain(messages)
-        .map(|(case, wanted)| against(record, localhost::TITLE, &case, &FASTEST, &[DockerProxy::NAME], wanted));
+        .map(|(case, wanted)| against(record, localhost::TITLE, &case, Netfwd::NAME, &[DockerProxy::NAME], wanted));
     goals.collect()
 }
 
 /// The ratio to the best of `others`, by their medians.
-fn against(record: &Record, workload: &str, case: &str, own: &[&str], others: &[&str], wanted: Wanted) -> Outcome {
+fn against(record: &Record, workload: &str, case: &str, own: &str, others: &[&str], wanted: Wanted) -> Outcome {
     let others = others.iter().filter_map(|other| record.find(workload, case, other));
     let best = others.reduce(|best, other| if other.beats(best) { other } else { best });
-    let own_series = own.iter().find_map(|own| record.find(workload, case, own));
+    let own_series = record.find(workload, case, own);
     let reached = own_series.zip(best).and_then(|(own, best)| own.ratio(best));
     let better = own_series.map_or(Better::More, |series| series.case.better);
     let name = best.map_or_else(|| "a peer".to_owned(), |best: &Series| best.subject.clone());
-    let measured = own_series.map_or(own.first().copied(), |own| Some(own.subject.as_str()));
-    let subject = measured.filter(|own| *own != Netfwd::NAME).map(|own| format!(" ({own})")).unwrap_or_default();
+    let subject = if own == Netfwd::NAME { String::new() } else { format!(" ({own})") };
     outcome(format!("{workload}: {case}{subject}"), name, wanted, better, reached)
 }
 

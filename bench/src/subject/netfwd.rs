@@ -7,11 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::nftables::TIMEOUT;
 use super::{Ports, Protocol, Subject};
-use crate::limits::MAX_FLOWS;
 use crate::site::{Site, UPLINK};
 
 /// Options of `netfwd attach` that are compared, where this netfwd knows them.
-pub(super) const VARIANTS: [&str; 3] = ["", "--fast-path on", "--fast-path on --xdp native"];
+pub(super) const VARIANTS: [&str; 3] = ["", "--fast-path off", "--xdp native"];
 
 const PIN_DIR: &str = "NETFWD_PIN_DIR";
 
@@ -23,11 +22,10 @@ pub(crate) struct Netfwd {
 }
 
 impl Netfwd {
-    pub(crate) const NAME: &str = "netfwd";
     /// netfwd past the host's stack.
-    pub(crate) const FAST: &str = "netfwd --fast-path on";
+    pub(crate) const NAME: &str = "netfwd";
     /// The same before there is a socket buffer.
-    pub(crate) const XDP: &str = "netfwd --fast-path on --xdp native";
+    pub(crate) const XDP: &str = "netfwd --xdp native";
 
     /// netfwd at `path`, attached with `options`.
     pub(super) fn new(path: &Path, options: &str) -> Self {
@@ -73,7 +71,7 @@ impl Subject for Netfwd {
     }
 
     fn set_up(&self, site: &mut Site) -> Result<()> {
-        let most = MAX_FLOWS.to_string();
+        let most = site.room.to_string();
         let mut words = vec!["attach", UPLINK, "--max-flows", &most, "--max-flows6", "1024"];
         words.extend(self.options.iter().map(String::as_str));
         site.lab().netfwd(&words)?;

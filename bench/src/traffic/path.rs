@@ -15,14 +15,12 @@ use super::stream::FRAME;
 use crate::cpu;
 use crate::site::{INSIDE, index};
 
-/// Packets between two looks at the clock.
-const BURST: u32 = 16_384;
+/// Packets to warm up with, so that processors and caches are.
+const WARM_UP: u32 = 32_768;
 /// Frames that the kernel makes at once: as many as an interface takes in at once (NAPI's weight).
 pub(super) const BATCH: u32 = 64;
 /// What is still on its way when the generator has stopped arrives within this.
 const SETTLING: Duration = Duration::from_millis(20);
-/// Before the measurement, so that processors and caches are warm.
-const WARM_UP: Duration = Duration::from_millis(50);
 
 /// From the interface of one namespace to that of another.
 pub(super) struct Path {
@@ -89,9 +87,9 @@ impl Path {
         sender.enter(|| {
             cpu::pin(cpu::first_end()?)?;
             cpu::take_precedence()?;
-            self.burst_for(WARM_UP)?;
+            let packets = self.packets_in(window)?;
             let ((expected, other), start) = (self.arrivals()?, Instant::now());
-            self.burst_for(window)?;
+            self.burst(packets, BATCH)?;
             let (time, now) = (start.elapsed(), self.arrivals()?);
             Ok(Arrived { expected: now.0 - expected, other: now.1 - other, time })
         })?
@@ -112,12 +110,18 @@ impl Path {
         Ok(Arrived { expected: now.0 - expected, other: now.1 - other, time })
     }
 
-    fn burst_for(&self, window: Duration) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < window {
-            self.burst(BURST, BATCH)?;
-        }
-        Ok(())
+    /// About so many packets are sent in a window of time.
+    ///
+    /// They are then sent by one call: each waits for RCU at its end, as long as it takes to send ten thousand packets.
+    fn packets_in(&self, window: Duration) -> Result<u32> {
+        let time = |packets| {
+            let start = Instant::now();
+            self.burst(packets, BATCH).map(|()| start.elapsed())
+        };
+        let (some, twice) = (time(WARM_UP)?, time(2 * WARM_UP)?);
+        // What the calls themselves take is in both.
+        let time = twice.saturating_sub(some).max(Duration::from_millis(1));
+        Ok((f64::from(WARM_UP) * window.as_secs_f64() / time.as_secs_f64()) as u32)
     }
 
     /// Runs the generator. It takes the interface's number as one of the caller's namespace.

@@ -55,9 +55,10 @@ impl fmt::Display for Direction {
 }
 
 impl<'s> Stage<'s> {
-    /// Sets the subject up.
-    pub(crate) fn new(subject: &'s dyn Subject, netfwd: &File) -> Result<Self> {
+    /// Sets the subject up, with room for so many connections.
+    pub(crate) fn new(subject: &'s dyn Subject, netfwd: &File, room: u32) -> Result<Self> {
         let mut site = Site::new(netfwd)?;
+        site.room = room;
         site.receive_frames()?;
         subject.set_up(&mut site)?;
         subject.publish(&mut site, Protocol::Udp, PUBLISHED)?;

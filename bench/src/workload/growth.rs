@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::packets;
+use crate::limits::MUCH_ROOM;
 use crate::record::{Better, Case};
 use crate::report::text::number;
 use crate::session::{Session, go_round};
@@ -37,7 +38,7 @@ pub(crate) fn case(flows: u32) -> String {
 /// Measures each subject that translates, in turn.
 pub(super) fn run(session: &mut Session) -> Result<()> {
     let Session { subjects, netfwd, record, rounds, window, quick, .. } = session;
-    let mut stages = packets::stages(subjects, netfwd, record)?;
+    let mut stages = packets::stages(subjects, netfwd, record, MUCH_ROOM)?;
     stages.retain(|stage| stage.subject().translates());
     let flow_counts: &[u32] = if *quick { &QUICK_FLOWS } else { &FLOWS };
     for flows in flow_counts {

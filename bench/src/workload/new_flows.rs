@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::packets;
+use crate::limits::ROOM;
 use crate::record::{Better, Case};
 use crate::session::{Session, go_round};
 use crate::traffic::Direction;
@@ -15,7 +16,7 @@ const QUICK_FLOWS: u32 = 50_000;
 /// Lets each subject open flows in turn, after it has forgotten those before.
 pub(super) fn run(session: &mut Session) -> Result<()> {
     let Session { subjects, netfwd, record, rounds, quick, .. } = session;
-    let mut stages = packets::stages(subjects, netfwd, record)?;
+    let mut stages = packets::stages(subjects, netfwd, record, ROOM)?;
     stages.retain(|stage| stage.subject().translates());
     let flows = if *quick { QUICK_FLOWS } else { FLOWS };
     for direction in [Direction::In, Direction::Out] {

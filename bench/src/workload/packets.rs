@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::limits::ROOM;
 use crate::record::{Better, Case, Record};
 use crate::report::text::number;
 use crate::session::{Session, go_round, prepared};
@@ -22,7 +23,7 @@ pub(crate) fn case(direction: Direction, flows: u32) -> String {
 /// Floods each subject in turn.
 pub(super) fn run(session: &mut Session) -> Result<()> {
     let Session { subjects, netfwd, record, rounds, window, quick, .. } = session;
-    let mut stages = stages(subjects, netfwd, record)?;
+    let mut stages = stages(subjects, netfwd, record, ROOM)?;
     for direction in [Direction::In, Direction::Out] {
         for &flows in if *quick { &FLOWS[..2] } else { &FLOWS } {
             for stage in &mut stages {
@@ -37,12 +38,13 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// A stage for each subject that forwards packets.
+/// A stage for each subject that forwards packets, with room for so many connections.
 pub(super) fn stages<'s>(
     subjects: &'s [Box<dyn Subject>],
     netfwd: &Path,
     record: &mut Record,
+    room: u32,
 ) -> Result<Vec<Stage<'s>>> {
     let subjects = subjects.iter().filter(|subject| subject.forwards());
-    prepared(subjects, record, |subject| Stage::new(subject, netfwd))
+    prepared(subjects, record, |subject| Stage::new(subject, netfwd, room))
 }
