@@ -16,6 +16,50 @@ for_both_families! {
 }
 
 #[cfg(test)]
+mod laws {
+    use netfwd_common::abi::{Side, V4, V6};
+    use proptest::{collection::vec, prelude::*};
+
+    use super::generic::Twins;
+    use crate::{frame::Frame, strategies, world::Plan};
+
+    proptest! {
+        #![proptest_config(strategies::config())]
+
+        #[test]
+        fn the_fast_path_does_what_the_pipeline_does(plan in strategies::plan(), frames in frames::<V4>()) {
+            live_through(plan, frames);
+        }
+
+        #[test]
+        fn the_fast_path_does_what_the_pipeline_does_for_ipv6(plan in strategies::plan(), frames in frames::<V6>()) {
+            live_through(plan, frames);
+        }
+    }
+
+    type Step<A> = (Side, Frame<A>, u64);
+
+    fn frames<A: super::generic::Family>() -> impl Strategy<Value = Vec<Step<A>>> {
+        let frame = |side| (Just(side), strategies::frame::<A>(side), prop_oneof![9 => Just(0), 1 => 1..200_u64]);
+        vec(prop_oneof![frame(Side::Outside), frame(Side::Inside)], 1..60)
+    }
+
+    fn live_through<A: super::generic::Family>(plan: Plan, frames: Vec<Step<A>>) {
+        let mut twins = Twins::<A>::new(plan);
+        for (side, frame, seconds) in frames {
+            twins.wait(seconds);
+            // Again, when its connection is known; and its answer.
+            for _ in 0..2 {
+                let answer = twins.meet(side, &frame);
+                if let Some((side, answer)) = answer {
+                    twins.meet(side, &answer);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
 mod generic {
     use netfwd_common::{
         abi::{Endpoint, Gateway, Interface, Member, Side, Target},
@@ -31,7 +75,7 @@ mod generic {
     use crate::{
         frame::{ACK, Content, FIN, Frame, RST, SYN, UDP, error_about},
         host::{Cast, Host, TURNED_BACK, destination_of, source_of},
-        world::{BRIDGE, BRIDGE_SLOT, EXACT_RULE, UPLINK, UPLINK_SLOT},
+        world::{BRIDGE, BRIDGE_SLOT, EXACT_RULE, Plan, UPLINK, UPLINK_SLOT},
     };
 
     const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -42,12 +86,85 @@ mod generic {
     /// A host with a fast path.
     fn fast<A: Cast + InMemory>() -> Host<A> {
         let mut host = Host::<A>::roomy();
+        speed_up(&mut host);
+        host
+    }
+
+    fn speed_up<A: Cast + InMemory>(host: &mut Host<A>) {
         host.0.tables.interfaces.values_mut().for_each(|interface| interface.flags |= Interface::FAST_PATH);
         for ((member, address), container) in MEMBERS.into_iter().zip(A::CONTAINERS) {
             host.0.tables.members.insert(member, Member::new(BRIDGE, GATEWAY));
             host.0.tables.set_target(&Target::new(container, member, address, GATEWAY));
         }
-        host
+    }
+
+    /// A family whose packets take the fast path.
+    pub(super) trait Family: Cast + InMemory {}
+
+    impl<A: Cast + InMemory> Family for A {}
+
+    /// Two hosts that meet the same packets; one has a fast path.
+    pub(super) struct Twins<A> {
+        fast: Host<A>,
+        slow: Host<A>,
+    }
+
+    impl<A: Family> Twins<A> {
+        pub(super) fn new(plan: Plan) -> Self {
+            let mut fast = Host::with(plan.clone());
+            speed_up(&mut fast);
+            Self { fast, slow: Host::with(plan) }
+        }
+
+        pub(super) fn wait(&mut self, seconds: u64) {
+            self.fast.wait(seconds);
+            self.slow.wait(seconds);
+        }
+
+        /// Both must do the same with a frame. Returns the answer to what became of it, and where that is met.
+        pub(super) fn meet(&mut self, side: Side, frame: &Frame<A>) -> Option<(Side, Frame<A>)> {
+            let mut bytes = frame.bytes();
+            let (sent, mut side) = (self.send(side, frame.source.address, &mut bytes), side);
+            let (is_translated, after) = if let Some(sent) = sent {
+                if side == Side::Inside && matches!(sent, Verdict::ToContainer(_)) {
+                    side = Side::Bridge;
+                }
+                let (verdict, through_the_stack) = self.slow.meet(side, frame.bytes());
+                let expected = [Verdict::Translated, TURNED_BACK].contains(&verdict);
+                assert!(expected, "{verdict:?} and {sent:?} of {frame:?}");
+                assert_eq!(bytes[LINK..], forwarded::<A>(through_the_stack.clone()), "{frame:?}");
+                (true, through_the_stack)
+            } else {
+                let (slow, fast) = (self.slow.meet(side, frame.bytes()), self.fast.meet(side, frame.bytes()));
+                assert_eq!(slow, fast, "{frame:?}");
+                (slow.0 == Verdict::Translated, slow.1)
+            };
+            assert_eq!(self.fast.lives(), self.slow.lives());
+            assert_eq!(self.fast.0.tables.tuples(), self.slow.0.tables.tuples());
+            for rule in 0..4 {
+                let counter = |host: &Host<A>| host.0.tables.rule_counter(rule);
+                assert_eq!(counter(&self.fast), counter(&self.slow));
+            }
+            let is_answered =
+                is_translated && matches!(frame.content, Content::Udp | Content::BareUdp | Content::Tcp(..));
+            is_answered.then(|| {
+                let other = if side == Side::Outside { Side::Inside } else { Side::Outside };
+                let (source, destination) = (destination_of::<A>(&after), source_of::<A>(&after));
+                let content = if let Content::Tcp(..) = frame.content { ACK } else { frame.content };
+                (if side == Side::Bridge { Side::Inside } else { other }, Frame::new(content, source, destination))
+            })
+        }
+
+        /// How a frame ends on the fast path, if it takes it.
+        fn send(&self, side: Side, source: A, frame: &mut Vec<u8>) -> Option<Verdict> {
+            let (tables, now) = (&self.fast.0.tables, self.fast.0.now);
+            if side == Side::Outside {
+                return fast::arrive(frame, tables, UPLINK, now).map(|sent| sent.verdict);
+            }
+            frame[..6].copy_from_slice(&GATEWAY);
+            let member = tables.target(&source).map_or(99, |target| target.member);
+            fast::leave(frame, tables, member, now).map(|sent| sent.verdict)
+        }
     }
 
     fn arrive<A: Cast + InMemory>(host: &Host<A>, mut frame: Vec<u8>) -> (Verdict, Vec<u8>) {
