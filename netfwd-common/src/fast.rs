@@ -5,8 +5,9 @@
 //! and follows options; so it is if it is not known where the packet is to go. Nothing depends on this path.
 //!
 //! [`arrive`] and [`leave`] take the plain packets of known connections, in one function each; [`to_container`] takes
-//! the rest, behind the pipeline.
+//! the rest, behind the pipeline. [`datagram`] says what may go this way before there is a socket buffer.
 
+mod early;
 mod hop;
 mod plain;
 
@@ -22,6 +23,7 @@ use crate::{
     verdict::Verdict,
 };
 
+pub use early::datagram;
 pub use plain::{Express, Plain};
 
 /// Bytes of an Ethernet header.

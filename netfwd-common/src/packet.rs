@@ -118,6 +118,17 @@ impl Corrections {
     /// Nothing has changed.
     pub const NONE: Self =
         Self { addresses: Change::NONE, ports: Change::NONE, uncovered: Change::NONE, zero_is_none: false };
+
+    /// The transport checksum of the changed packet, as words are in memory, from the one that it had.
+    #[inline]
+    #[must_use]
+    pub fn correct(&self, checksum: u16) -> u16 {
+        if self.zero_is_none && checksum == 0 {
+            return 0;
+        }
+        let corrected = self.addresses.and(self.ports).correct(checksum);
+        if self.zero_is_none && corrected == 0 { 0xffff } else { corrected }
+    }
 }
 
 impl Packet for [u8] {
@@ -272,13 +283,8 @@ impl Direct for Vec<u8> {
     }
 
     fn correct(&mut self, at: u32, corrections: &Corrections) -> Option<()> {
-        let checksum = self.load(at)?;
-        if corrections.zero_is_none && checksum == [0, 0] {
-            return Some(());
-        }
-        let change = corrections.addresses.and(corrections.ports);
-        let corrected = change.correct(u16::from_ne_bytes(checksum)).to_ne_bytes();
-        self.store(at, if corrections.zero_is_none && corrected == [0, 0] { [0xff; 2] } else { corrected })
+        let checksum = u16::from_ne_bytes(self.load(at)?);
+        self.store(at, corrections.correct(checksum).to_ne_bytes())
     }
 
     fn segment(&self) -> u32 {
@@ -303,6 +309,16 @@ mod tests {
         assert_eq!(packet.load::<1>(u32::MAX), None);
         assert_eq!(packet.store(2, [9, 9]), None);
         assert_eq!(bytes, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_corrected_checksum_of_zero_stays_and_never_arises_where_it_means_none() {
+        let corrections =
+            |zero_is_none| Corrections { ports: Change::of([0], [1_u16.to_be()]), zero_is_none, ..Corrections::NONE };
+        assert_eq!(corrections(true).correct(0), 0);
+        assert_eq!(corrections(true).correct(1_u16.to_be()), 0xffff);
+        assert_eq!(corrections(false).correct(1_u16.to_be()), 0);
+        assert_eq!(corrections(true).correct(5_u16.to_be()), 4_u16.to_be());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod maps;
 mod reaper;
 mod skb;
 mod tc;
+mod xdp;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -123,6 +123,13 @@ pub(crate) fn interface(ifindex: u32) -> Option<&'static Interface> {
     unsafe { INTERFACES.get(ifindex) }
 }
 
+/// What is known of a bridge's member.
+#[inline]
+pub(crate) fn member(ifindex: u32) -> Option<&'static Member> {
+    // SAFETY: no program changes it, and user space replaces it as a whole.
+    unsafe { MEMBERS.get(ifindex) }
+}
+
 /// Counts a packet under an index of [`netfwd_common::abi::counter_index`].
 #[inline]
 pub(crate) fn count(index: u32, bytes: u32) {
@@ -299,8 +306,7 @@ macro_rules! tables_of_family {
 
             #[inline]
             fn member(&self, ifindex: u32) -> Option<&Member> {
-                // SAFETY: no program changes it, and user space replaces it as a whole.
-                unsafe { MEMBERS.get(ifindex) }
+                member(ifindex)
             }
 
             #[inline]

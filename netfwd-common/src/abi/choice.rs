@@ -7,14 +7,14 @@ use super::V6;
 pub struct Choice {
     /// The uplink's interface index.
     pub uplink: u32,
-    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`] or [`Choice::BRIDGE`].
+    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`] or [`Choice::XDP`].
     pub option: u8,
     /// Of an address or subnet the version of IP, 4 or 6.
     pub version: u8,
     /// Of an address or subnet the length of its prefix.
     pub length: u8,
     pad: u8,
-    /// The address, in its first bytes; or the bridge's name. Zeros follow.
+    /// The address, in its first bytes; the bridge's name; or the mode of XDP. Zeros follow.
     pub value: V6,
 }
 
@@ -25,6 +25,8 @@ impl Choice {
     pub const SUBNET: u8 = 1;
     /// A bridge whose subnets to masquerade.
     pub const BRIDGE: u8 = 2;
+    /// How its XDP program is attached.
+    pub const XDP: u8 = 3;
 
     /// A choice of an address or subnet.
     #[must_use]
@@ -36,5 +38,12 @@ impl Choice {
     #[must_use]
     pub const fn bridge(uplink: u32, name: V6) -> Self {
         Self { uplink, option: Self::BRIDGE, version: 0, length: 0, pad: 0, value: name }
+    }
+
+    /// A choice of a mode of XDP, by user space's number for it.
+    #[must_use]
+    pub const fn xdp(uplink: u32, mode: u8) -> Self {
+        let value = [mode, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        Self { uplink, option: Self::XDP, version: 0, length: 0, pad: 0, value }
     }
 }

@@ -8,14 +8,27 @@ pub struct Member {
     pub bridge: u32,
     /// The bridge's Ethernet address: what is sent there is to be routed.
     pub gateway: [u8; 6],
-    pub(crate) pad: [u8; 2],
+    /// [`Member::TAKES_FRAMES`].
+    pub flags: u8,
+    pub(crate) pad: u8,
 }
 
 impl Member {
+    /// The other end of its veth pair has NAPI, and so takes frames that have no socket buffer (`veth_xdp_xmit` in
+    /// drivers/net/veth.c).
+    pub const TAKES_FRAMES: u8 = 1;
+
     /// A member of this bridge.
     #[must_use]
     pub const fn new(bridge: u32, gateway: [u8; 6]) -> Self {
-        Self { bridge, gateway, pad: [0; 2] }
+        Self { bridge, gateway, flags: 0, pad: 0 }
+    }
+
+    /// Whether a frame without a socket buffer reaches what is behind it.
+    #[inline]
+    #[must_use]
+    pub const fn takes_frames(&self) -> bool {
+        self.flags & Self::TAKES_FRAMES != 0
     }
 }
 

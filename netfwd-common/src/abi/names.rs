@@ -8,6 +8,8 @@ pub const EGRESS: &str = "netfwd_egress";
 pub const BRIDGE: &str = "netfwd_bridge";
 /// The program on the ingress of a bridge's members.
 pub const MEMBER: &str = "netfwd_member";
+/// The program on an uplink's XDP hook.
+pub const XDP: &str = "netfwd_xdp";
 /// The program that starts the reaper's timer; user space runs it once at each attach.
 pub const START_REAPER: &str = "netfwd_reaper";
 /// The programs of host access, on the root of the cgroup hierarchy; each is named for the calls that it sees.

@@ -8,6 +8,8 @@ pub enum Reason {
     Translated,
     /// Rewritten, and sent past the host's stack.
     FastPath,
+    /// Rewritten, and sent on before the host's stack had a socket buffer for it.
+    Xdp,
     /// Passed: neither IPv4 nor IPv6, or inside a VLAN tag.
     OtherFamily,
     /// Passed: the IP header is broken; the stack drops it.
@@ -61,9 +63,10 @@ pub const COUNTERS_PER_HOOK: u32 = 64;
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Translated,
         Self::FastPath,
+        Self::Xdp,
         Self::OtherFamily,
         Self::Malformed,
         Self::NotOurs,
@@ -89,7 +92,7 @@ impl Reason {
         Self::Unrelated,
     ];
 
-    /// Its counter slot: 0 and 7 translated, others to 31 passed, 32 to 63 dropped.
+    /// Its counter slot: 0, 7 and 8 translated, others to 31 passed, 32 to 63 dropped.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -101,6 +104,7 @@ impl Reason {
             Self::Excluded => 5,
             Self::FragmentAhead => 6,
             Self::FastPath => 7,
+            Self::Xdp => 8,
             Self::UnsupportedProtocol => 32,
             Self::UnsupportedIcmp => 33,
             Self::Fragment => 34,
@@ -127,6 +131,7 @@ impl Reason {
         match self {
             Self::Translated => "translated",
             Self::FastPath => "fast-path",
+            Self::Xdp => "xdp",
             Self::OtherFamily => "other-family",
             Self::Malformed => "malformed",
             Self::NotOurs => "not-ours",

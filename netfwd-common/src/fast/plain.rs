@@ -41,9 +41,9 @@ pub trait Express: Address {
     fn write<P: Direct>(packet: &mut P, kind: Kind, source: Self::Words, destination: Self::Words) -> Option<()>;
 }
 
-const ETHERTYPE_AT: usize = 12;
-const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
-const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
+pub(super) const ETHERTYPE_AT: usize = 12;
+pub(super) const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
+pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
 /// IPv4 without options, whatever the type of service.
 const VERSION_AND_LENGTH: u8 = 0x45;
 /// The offset of an IPv4 fragment, and whether more follow.

@@ -28,7 +28,7 @@ fn row(section: &str, name: &str) -> Vec<&'static str> {
 fn every_reason_has_a_row_with_its_number_and_outcome() {
     for reason in Reason::ALL {
         let passed_or_dropped = if reason.is_drop() { "dropped" } else { "passed" };
-        let is_translated = matches!(reason, Reason::Translated | Reason::FastPath);
+        let is_translated = matches!(reason, Reason::Translated | Reason::FastPath | Reason::Xdp);
         let outcome = if is_translated { "translated" } else { passed_or_dropped };
         let cells = row("Reasons", reason.as_str());
         assert_eq!(cells[..2], [&reason.number().to_string(), outcome], "{}", reason.as_str());

@@ -1,0 +1,167 @@
+//! The hook before the host's stack, and the only place that knows the action codes of XDP. What this program does not
+//! take goes on to the stack as it is, and so to the uplink's other program.
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::{
+        xdp_action::{XDP_DROP, XDP_PASS},
+        xdp_md,
+    },
+    helpers::generated::{bpf_check_mtu, bpf_csum_diff, bpf_ktime_get_coarse_ns, bpf_redirect},
+    macros::xdp,
+    programs::XdpContext,
+};
+use netfwd_common::{
+    abi::{Member, Reason, V4, V6, counter_index},
+    checksum::Change,
+    fast::{self, Sent},
+    packet::{Corrections, Direct},
+    parse::Family,
+    verdict::Verdict,
+};
+
+use crate::maps::{self, Tables};
+
+/// Bytes of the Ethernet header.
+const ETHERNET: u32 = 14;
+
+/// The fast path, in one family.
+macro_rules! express {
+    ($name:ident, $address:ty) => {
+        #[inline(never)]
+        fn $name(context: *mut xdp_md) -> u32 {
+            let (mut frame, tables) = (Frame { context }, Tables::without_packet());
+            // SAFETY: the helper has no arguments.
+            let now = unsafe { bpf_ktime_get_coarse_ns() };
+            let ifindex = frame.ifindex();
+            let Some(Sent { verdict, slot, .. }) = fast::arrive::<$address, _, _>(&mut frame, &tables, ifindex, now)
+            else {
+                return XDP_PASS;
+            };
+            let bytes = frame.length().saturating_sub(ETHERNET);
+            let reason = if let Verdict::ToContainer(_) = verdict { Reason::Xdp } else { verdict.reason() };
+            maps::count(counter_index(slot, false, reason), bytes);
+            action(verdict)
+        }
+    };
+}
+
+express!(arrive_v4, V4);
+express!(arrive_v6, V6);
+
+#[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
+fn netfwd_xdp(context: XdpContext) -> u32 {
+    match fast::datagram(&Frame { context: context.ctx }) {
+        Family::V4 => arrive_v4(context.ctx),
+        Family::V6 => arrive_v6(context.ctx),
+        Family::Other => XDP_PASS,
+    }
+}
+
+#[inline]
+fn action(verdict: Verdict) -> u32 {
+    match verdict {
+        // SAFETY: the helper takes numbers.
+        Verdict::ToContainer(member) => unsafe { bpf_redirect(member, 0) }.cast_unsigned() as u32,
+        Verdict::Drop(_) => XDP_DROP,
+        Verdict::Translated
+        | Verdict::Pass(_)
+        | Verdict::ToNeighbour(_)
+        | Verdict::Redirected(_)
+        | Verdict::Answered(..) => XDP_PASS,
+    }
+}
+
+/// A frame for which there is no socket buffer yet: its checksums are complete, and it has no VLAN tag but in its bytes.
+struct Frame {
+    context: *mut xdp_md,
+}
+
+impl Frame {
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.context).ingress_ifindex }
+    }
+
+    /// Where the `T` is that begins at byte `at`, if all of it is in the frame.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn at_hand<T>(&self, at: usize) -> Option<*mut T> {
+        // SAFETY: the context is valid while the program runs.
+        let data = unsafe { (*self.context).data } as usize;
+        // SAFETY: the context is valid while the program runs.
+        let end = unsafe { (*self.context).data_end } as usize;
+        let begin = data + at;
+        (begin + size_of::<T>() <= end).then_some(begin as *mut T)
+    }
+}
+
+impl Direct for Frame {
+    #[inline]
+    fn length(&self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        let data = unsafe { (*self.context).data };
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.context).data_end }.wrapping_sub(data)
+    }
+
+    #[inline]
+    fn is_vlan_tagged(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
+        let words: *mut [u16; N] = self.at_hand(at)?;
+        // SAFETY: they are before the end of what is at hand.
+        Some(unsafe { *words })
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn set_words<const N: usize>(&mut self, at: usize, words: [u16; N]) -> Option<()> {
+        let place: *mut [u16; N] = self.at_hand(at)?;
+        // SAFETY: they are before the end of what is at hand, and nobody else's.
+        unsafe { *place = words };
+        Some(())
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn replace<const N: usize>(&mut self, at: usize, words: &[u16; N]) -> Option<Change> {
+        let place: *mut [u16; N] = self.at_hand(at)?;
+        let (size, new) = (size_of::<[u16; N]>() as u32, ptr::from_ref(words).cast_mut());
+        // SAFETY: the helper reads so many bytes of both.
+        let change = unsafe { bpf_csum_diff(place.cast(), size, new.cast(), size, 0) };
+        // SAFETY: as in `set_words`.
+        unsafe { *place = *words };
+        Some(Change::from_bits(change.cast_unsigned() as u32))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path is one function")]
+    fn correct(&mut self, at: u32, corrections: &Corrections) -> Option<()> {
+        let [checksum] = self.words(at as usize)?;
+        self.set_words(at as usize, [corrections.correct(checksum)])
+    }
+
+    /// Frames are made of single segments.
+    fn segment(&self) -> u32 {
+        0
+    }
+
+    /// Of members alone, and of those only behind which frames are taken: others the kernel would not tell of a loss.
+    #[inline]
+    fn fits(&self, ifindex: u32) -> bool {
+        if !maps::member(ifindex).is_some_and(Member::takes_frames) {
+            return false;
+        }
+        let mut mtu = 0;
+        // SAFETY: the helper takes the context and numbers, and writes the interface's MTU (kernel 5.12).
+        let result = unsafe { bpf_check_mtu(self.context.cast(), ifindex, &raw mut mtu, 0, 0) };
+        result == 0
+    }
+}
