@@ -16,3 +16,4 @@ mod tc;
 mod tcx;
 pub mod timeouts;
 pub mod uplinks;
+pub mod xdp;

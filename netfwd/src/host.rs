@@ -2,6 +2,7 @@
 
 pub mod capabilities;
 pub mod cgroup;
+pub mod ethtool;
 pub mod events;
 pub mod forwarding;
 pub mod interfaces;
@@ -9,6 +10,7 @@ pub mod kernel;
 pub mod namespace;
 pub mod neighbours;
 pub mod netlink;
+pub mod other_ends;
 pub mod ports;
 pub mod sockets;
 pub mod traffic_control;

@@ -102,8 +102,13 @@ mod tests {
         for (name, program) in &programs {
             let is_classifier = matches!(program.section, ProgramSection::SchedClassifier);
             let is_for_sockets = matches!(program.section, ProgramSection::CgroupSockAddr { .. });
-            let expected = (load::CLASSIFIERS.contains(&name.as_str()), names::HOST_ACCESS.contains(&name.as_str()));
-            assert_eq!((is_classifier, is_for_sockets), expected, "{name}: {:?}", program.section);
+            let is_for_frames = matches!(program.section, ProgramSection::Xdp { frags: false, .. });
+            let expected = (
+                load::CLASSIFIERS.contains(&name.as_str()),
+                names::HOST_ACCESS.contains(&name.as_str()),
+                name == names::XDP,
+            );
+            assert_eq!((is_classifier, is_for_sockets, is_for_frames), expected, "{name}: {:?}", program.section);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
         host_access::Outcome,
         ports::Range,
         uplinks::{self, Choices, Host},
+        xdp,
     },
 };
 
@@ -90,6 +91,13 @@ pub struct Args {
     #[arg(env = "NETFWD_FAST_PATH", hide_env_values = true)]
     fast_path: FastPath,
 
+    /// Send UDP of known flows on before this host's stack sees it
+    ///
+    /// It takes the fast path, and GRO on the containers' ends of their veth pairs, which attach turns on. TCP goes on
+    /// as without.
+    #[arg(long, value_enum, default_value_t = XdpChoice::Off)]
+    xdp: XdpChoice,
+
     /// Do not serve mapped ports to this host's own processes
     ///
     /// They reach mapped ports at 127.0.0.1, `::1` and the host's addresses, by programs on the root of the cgroup2
@@ -160,12 +168,36 @@ impl HookChoice {
     }
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum XdpChoice {
+    /// In the driver of hardware and of virtio, if it can
+    Auto,
+    /// In the driver, whatever it is
+    Native,
+    /// In the kernel, for any interface: no faster
+    Generic,
+    /// Not at all
+    Off,
+}
+
+impl XdpChoice {
+    const fn choice(self) -> xdp::Choice {
+        match self {
+            Self::Auto => xdp::Choice::Auto,
+            Self::Native => xdp::Choice::Native,
+            Self::Generic => xdp::Choice::Generic,
+            Self::Off => xdp::Choice::Off,
+        }
+    }
+}
+
 impl Args {
     fn choices(&self) -> Choices {
         Choices {
             addresses: self.addresses.iter().copied().collect(),
             subnets: self.subnets.iter().copied().collect(),
             bridges: self.bridges.iter().cloned().collect(),
+            xdp: self.xdp.choice(),
         }
     }
 }
@@ -179,6 +211,9 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
         context.say(&line)?;
     }
     for warning in outcome::warnings(&report, &host.interfaces) {
+        context.warn(&warning);
+    }
+    if let Some(warning) = outcome::unfinished_checksums(&resolved.request.interface.name, &report.xdp) {
         context.warn(&warning);
     }
     if report.host_access == Outcome::NoHierarchy {

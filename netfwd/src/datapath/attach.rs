@@ -9,7 +9,7 @@ use super::{
     hook::{Direction, Hook, is_attached_by_netfwd},
     load::{Loaded, is_pinned, pinned_program},
     pin::PinDir,
-    tc, tcx,
+    tc, tcx, xdp,
 };
 use crate::host::{
     interfaces::{Interface, Interfaces},
@@ -130,6 +130,7 @@ pub fn detach_one(
 /// Detaches everything from an interface, also one that is gone.
 pub fn detach(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, ifindex: u32) -> Result<()> {
     let interface = interfaces.with_index(ifindex);
+    xdp::detach(pin_dir, ifindex)?;
     for direction in Direction::ALL {
         tcx::detach(pin_dir, ifindex, direction)?;
         if let Some(interface) = interface {
@@ -147,6 +148,11 @@ pub fn replace(
     interfaces: &[(&Interface, Role)],
     loaded: &mut Loaded,
 ) -> Result<()> {
+    // First, and for good: with either program of an uplink either of these works.
+    for (interface, _) in interfaces {
+        xdp::replace(pin_dir, interface.index, loaded)
+            .with_context(|| format!("cannot replace the XDP program of {}", interface.name))?;
+    }
     let mut replaced: Vec<(&Interface, Role, Attachment)> = Vec::new();
     for (interface, role) in interfaces {
         for attachment in attachments(pin_dir, netlink, interface)? {

@@ -8,8 +8,11 @@ use std::{
 use anyhow::{Context as _, Error, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{CgroupSockAddr, Program, ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions},
+    programs::{
+        CgroupSockAddr, Program, ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
+    },
 };
+use aya_obj::programs::XdpAttachType;
 use netfwd_common::abi::names;
 
 use super::pin::PinDir;
@@ -52,6 +55,11 @@ impl Loaded {
         program(&mut self.0, name)?.try_into().with_context(|| format!("the program {name} is no classifier"))
     }
 
+    /// The XDP program of this build.
+    pub fn xdp(&mut self) -> Result<&mut Xdp> {
+        program(&mut self.0, names::XDP)?.try_into().context("the program for XDP is none")
+    }
+
     /// Whether the pinned programs are the same as these.
     pub fn is_pinned(&mut self, pin_dir: &PinDir) -> Result<bool> {
         for name in programs() {
@@ -90,7 +98,7 @@ pub fn build(pin_dir: &PinDir) -> u64 {
 
 /// The names of all programs.
 pub fn programs() -> impl Iterator<Item = &'static str> {
-    CLASSIFIERS.into_iter().chain(names::HOST_ACCESS)
+    CLASSIFIERS.into_iter().chain([names::XDP]).chain(names::HOST_ACCESS)
 }
 
 /// Whether the program with an id is pinned here.
@@ -108,6 +116,13 @@ pub fn pinned_program(pin_dir: &PinDir, name: &str) -> Result<SchedClassifier> {
     SchedClassifier::from_pin(&path).with_context(|| format!("cannot open the pinned program {}", path.display()))
 }
 
+/// The pinned XDP program.
+pub fn pinned_xdp(pin_dir: &PinDir) -> Result<Xdp> {
+    let path = pin_dir.program(names::XDP);
+    Xdp::from_pin(&path, XdpAttachType::Interface)
+        .with_context(|| format!("cannot open the pinned program {}", path.display()))
+}
+
 /// Starts the timer that removes connections that have ended, or restarts it with the pinned program's code.
 pub fn start_reaper(pin_dir: &PinDir) -> Result<()> {
     let options = TestRunOptions { data_in: Some(&FRAME), ..TestRunOptions::default() };
@@ -122,6 +137,8 @@ fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Program> {
 fn load(program: &mut Program, name: &str) -> Result<(), ProgramError> {
     if CLASSIFIERS.contains(&name) {
         <&mut SchedClassifier>::try_from(program)?.load()
+    } else if name == names::XDP {
+        <&mut Xdp>::try_from(program)?.load()
     } else {
         <&mut CgroupSockAddr>::try_from(program)?.load()
     }

@@ -14,20 +14,25 @@ use super::{
     hook::Hook,
     maps::{Maps, Select},
     pin::PinDir,
+    xdp,
 };
 use crate::{
     family::Family as _,
     host::{
         interfaces::{Interface, Interfaces},
         netlink::Netlink,
+        other_ends::Namespaces,
     },
 };
 
 /// Makes the members of the bridges those that are there now. Returns why some do not have the program: all else is as
 /// it should be then, and their packets go through the stack.
 pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, maps: &mut Maps) -> Result<Vec<Error>> {
-    let (present, wanted) = (maps.members()?, wanted(maps, interfaces)?);
+    let (present, mut wanted) = (maps.members()?, wanted(maps, interfaces)?);
     let mut failures = Vec::new();
+    if maps.uplinks()?.iter().any(|(uplink, _)| xdp::pinned_mode(pin_dir, *uplink).is_some()) {
+        prepare(netlink, interfaces, &mut wanted, &mut failures);
+    }
     for ifindex in present.keys().filter(|ifindex| !wanted.contains_key(ifindex)) {
         unless_gone(*ifindex, attach::detach(pin_dir, netlink, interfaces, *ifindex), &mut failures);
         maps.remove_member(*ifindex)?;
@@ -54,6 +59,21 @@ pub fn refresh(pin_dir: &PinDir, netlink: &Netlink, interfaces: &Interfaces, map
         learn(netlink, maps, &wanted)?;
     }
     Ok(failures)
+}
+
+/// Makes what is behind members take frames without a socket buffer, and marks those where it does.
+fn prepare(netlink: &Netlink, interfaces: &Interfaces, members: &mut BTreeMap<u32, Member>, failures: &mut Vec<Error>) {
+    let ends = members.keys().filter_map(|ifindex| interfaces.with_index(*ifindex)?.other_end);
+    let namespaces = Namespaces::find(netlink, &ends.map(|end| end.netns).collect());
+    for (ifindex, member) in members {
+        let Some(interface) = interfaces.with_index(*ifindex) else { continue };
+        let Some(end) = interface.other_end else { continue };
+        let prepared = namespaces.prepare(end);
+        let prepared = prepared.with_context(|| format!("XDP sends nothing to what is behind {}", interface.name));
+        if unless_gone(*ifindex, prepared, failures).is_some() {
+            member.flags |= Member::TAKES_FRAMES;
+        }
+    }
 }
 
 /// Gives a member the program, and returns whether it had none.

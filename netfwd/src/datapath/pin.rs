@@ -1,4 +1,5 @@
-//! Where everything is pinned: `DIR/maps/NAME`, `DIR/programs/NAME`, `DIR/links/IFINDEX-DIRECTION`, `DIR/links/NAME`.
+//! Where everything is pinned: `DIR/maps/NAME`, `DIR/programs/NAME`, `DIR/links/IFINDEX-DIRECTION`,
+//! `DIR/links/IFINDEX-xdp-MODE`, `DIR/links/NAME`.
 
 mod lock;
 mod mount;
@@ -10,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{hook::Direction, maps::OpenError};
+use super::{hook::Direction, maps::OpenError, xdp};
 use crate::host::namespace;
 
 pub use lock::Lock;
@@ -57,6 +58,12 @@ impl PinDir {
     #[must_use]
     pub fn link(&self, ifindex: u32, direction: Direction) -> PathBuf {
         self.links().join(format!("{ifindex}-{}", direction.as_str()))
+    }
+
+    /// Where an uplink's XDP link is pinned.
+    #[must_use]
+    pub fn xdp_link(&self, ifindex: u32, mode: xdp::Mode) -> PathBuf {
+        self.links().join(format!("{ifindex}-xdp-{}", mode.as_str()))
     }
 
     /// Where the link of a program of host access is pinned.

@@ -20,6 +20,7 @@ use super::{
     maps::Maps,
     members,
     pin::PinDir,
+    xdp,
 };
 use crate::{
     clock,
@@ -65,6 +66,8 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// What became of host access.
     pub host_access: host_access::Outcome,
+    /// What became of XDP.
+    pub xdp: xdp::Outcome,
     /// The switches of the host that were set, as `sysctl` writes them: forwarding, and what goes with it.
     pub switched: Vec<String>,
     /// Other interfaces whose IPv6 comes from router advertisements, which they do not hear any more.
@@ -193,20 +196,21 @@ fn complete(
     pending: Pending,
     was_bridge: bool,
 ) -> Result<Report> {
+    let xdp_before = xdp::pinned_mode(pin_dir, request.interface.index);
     let mut site = match Site::new(pin_dir, host, request, hook, maps) {
         Ok(site) => site,
         Err(error) => return Err(after_undoing(error, pending.undo(maps))),
     };
     match start(&mut site, was_bridge, pin_dir, host, request) {
-        Ok((Forwarding { switched, deaf }, host_access)) => {
+        Ok((Forwarding { switched, deaf }, host_access, xdp)) => {
             site.leave_other_hook()?;
             let changes = pending.finish(maps)?;
             let left = bridges::leave_unneeded(pin_dir, host, maps)?;
             let attached = site.attached();
-            Ok(Report { attached, changes, host_access, switched, deaf, left, ..Report::default() })
+            Ok(Report { attached, changes, host_access, xdp, switched, deaf, left, ..Report::default() })
         }
         Err(error) => {
-            let undone = site.undo().and(pending.undo(maps));
+            let undone = xdp::set(pin_dir, &request.interface, xdp_before).and(site.undo()).and(pending.undo(maps));
             let back = was_bridge.then_some(Role::Bridge);
             let back = back.map(|role| attach::attach(pin_dir, &host.netlink, &request.interface, role, hook));
             Err(after_undoing(error, undone.and(back.transpose().map(drop))))
@@ -221,15 +225,17 @@ fn start(
     pin_dir: &PinDir,
     host: &Host,
     request: &Request,
-) -> Result<(Forwarding, host_access::Outcome)> {
+) -> Result<(Forwarding, host_access::Outcome, xdp::Outcome)> {
     site.refuse_another()?;
     if was_bridge {
         // The program of a bridge makes room for an uplink's.
         attach::detach(pin_dir, &host.netlink, &host.interfaces, request.interface.index)?;
     }
     site.start()?;
+    let Wanted { interface, choices, .. } = &request.wanted;
+    let xdp = xdp::apply(pin_dir, &request.interface, interface, choices.xdp)?;
     let forwarding = site::forward(host, request)?;
-    Ok((forwarding, host_access::apply(pin_dir, request.host_access)?))
+    Ok((forwarding, host_access::apply(pin_dir, request.host_access)?, xdp))
 }
 
 fn after_undoing(error: Error, undone: Result<()>) -> Error {

@@ -30,12 +30,25 @@ pub struct Interface {
     pub hardware_address: Option<[u8; 6]>,
     /// Whether it is one end of a veth pair whose other end is in another network namespace.
     pub leads_elsewhere: bool,
+    /// The other end of a veth pair in another network namespace.
+    pub other_end: Option<OtherEnd>,
+    /// The ids of the XDP programs that are attached.
+    pub xdp_programs: Vec<u32>,
     /// The largest IP packet that it carries, in bytes.
     pub mtu: u32,
     /// Its addresses; of each family those that are taken unless another one is asked for come first.
     pub addresses: Vec<Address>,
     /// Its IPv6 switches; `None` where it has no IPv6 at all.
     pub ipv6: Option<Ipv6>,
+}
+
+/// Where the other end of a veth pair is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherEnd {
+    /// The number that this network namespace has given to the other one.
+    pub netns: i32,
+    /// The interface index there.
+    pub index: u32,
 }
 
 /// An address of an interface.

@@ -9,12 +9,12 @@ use rtnetlink::{
     Error, Handle,
     packet_route::{
         address::{AddressAttribute, AddressHeader, AddressHeaderFlags, AddressMessage, AddressScope},
-        link::{AfSpecInet6, AfSpecUnspec, InfoKind, LinkAttribute, LinkInfo, LinkMessage},
+        link::{AfSpecInet6, AfSpecUnspec, InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp},
     },
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::interfaces::{Address, Interface, Interfaces, Ipv6};
+use super::interfaces::{Address, Interface, Interfaces, Ipv6, OtherEnd};
 
 /// An IPv6 address is about to go, or not yet known to be unique.
 const PASSING: AddressHeaderFlags = AddressHeaderFlags::Secondary
@@ -66,7 +66,7 @@ impl Netlink {
 fn interface(link: &LinkMessage) -> Interface {
     let mut interface =
         Interface { index: link.header.index, link_type: link.header.link_layer_type.into(), ..Interface::default() };
-    let (mut is_veth, mut has_end_elsewhere) = (false, false);
+    let (mut is_veth, mut netns, mut end) = (false, None, None);
     for attribute in &link.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             interface.name.clone_from(name);
@@ -77,16 +77,27 @@ fn interface(link: &LinkMessage) -> Interface {
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
             interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
             is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
-        } else if let LinkAttribute::LinkNetNsId(_) = attribute {
-            has_end_elsewhere = true;
+        } else if let LinkAttribute::LinkNetNsId(id) = attribute {
+            netns = Some(*id);
+        } else if let LinkAttribute::Link(index) = attribute {
+            end = Some(*index);
+        } else if let LinkAttribute::Xdp(programs) = attribute {
+            interface.xdp_programs = programs.iter().filter_map(xdp_program).collect();
         } else if let LinkAttribute::Address(address) = attribute {
             interface.hardware_address = address.as_slice().try_into().ok();
         } else if let LinkAttribute::AfSpecUnspec(families) = attribute {
             interface.ipv6 = families.iter().find_map(ipv6);
         }
     }
-    interface.leads_elsewhere = is_veth && has_end_elsewhere;
+    interface.leads_elsewhere = is_veth && netns.is_some();
+    let ends = netns.zip(end).filter(|_| is_veth);
+    interface.other_end = ends.map(|(netns, index)| OtherEnd { netns, index });
     interface
+}
+
+const fn xdp_program(attribute: &LinkXdp) -> Option<u32> {
+    let (LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id)) = attribute else { return None };
+    Some(*id)
 }
 
 fn ipv6(family: &AfSpecUnspec) -> Option<Ipv6> {

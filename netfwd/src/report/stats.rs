@@ -59,6 +59,8 @@ pub struct Direction {
     pub translated: Traffic,
     /// Those of them that were sent past the host's stack.
     pub fast_path: Traffic,
+    /// Those of these that were sent before there was a socket buffer.
+    pub xdp: Traffic,
     /// Left as they were.
     pub passed: Outcome,
     /// Not let through.
@@ -169,6 +171,7 @@ impl Direction {
             all: Traffic::default(),
             translated: Traffic::default(),
             fast_path: Traffic::default(),
+            xdp: Traffic::default(),
             passed: Outcome::default(),
             dropped: Outcome::default(),
         };
@@ -178,7 +181,11 @@ impl Direction {
                 direction.translated = direction.translated.plus(traffic);
             } else if reason == Reason::FastPath {
                 direction.translated = direction.translated.plus(traffic);
-                direction.fast_path = traffic;
+                direction.fast_path = direction.fast_path.plus(traffic);
+            } else if reason == Reason::Xdp {
+                direction.translated = direction.translated.plus(traffic);
+                direction.fast_path = direction.fast_path.plus(traffic);
+                direction.xdp = traffic;
             } else if reason.is_drop() {
                 direction.dropped.add(reason, traffic);
             } else {
@@ -221,21 +228,24 @@ impl Stats {
             Column::Number("BYTES"),
             Column::Number("TRANSLATED"),
             Column::Number("FAST PATH"),
+            Column::Number("XDP"),
             Column::Number("PASSED"),
             Column::Number("DROPPED"),
         ];
-        let rows = self.hooks().map(|(interface, name, Direction { all, translated, fast_path, passed, dropped })| {
-            let counts = [
-                all.packets,
-                all.bytes,
-                translated.packets,
-                fast_path.packets,
-                passed.all.packets,
-                dropped.all.packets,
-            ];
-            let [packets, bytes, translated, fast, passed, dropped] = counts.map(|count| count.to_string());
-            [interface.text(), name.to_owned(), packets, bytes, translated, fast, passed, dropped]
-        });
+        let rows =
+            self.hooks().map(|(interface, name, Direction { all, translated, fast_path, xdp, passed, dropped })| {
+                let counts = [
+                    all.packets,
+                    all.bytes,
+                    translated.packets,
+                    fast_path.packets,
+                    xdp.packets,
+                    passed.all.packets,
+                    dropped.all.packets,
+                ];
+                let [packets, bytes, translated, fast, xdp, passed, dropped] = counts.map(|count| count.to_string());
+                [interface.text(), name.to_owned(), packets, bytes, translated, fast, xdp, passed, dropped]
+            });
         render::table(columns, rows)
     }
 
@@ -299,7 +309,8 @@ mod tests {
 
     fn stats() -> Stats {
         let counters = |dropped| {
-            let counts = [(Reason::Translated, 6), (Reason::FastPath, 4), (Reason::NotOurs, 5), (dropped, 2)];
+            let translated = [(Reason::Translated, 6), (Reason::FastPath, 3), (Reason::Xdp, 1)];
+            let counts = [&translated[..], &[(Reason::NotOurs, 5), (dropped, 2)]].concat();
             let count = |reason| counts.iter().find(|(counted, _)| *counted == reason).map_or(0, |(_, count)| *count);
             Reason::ALL.into_iter().map(|reason| (reason, traffic(count(reason)))).collect()
         };
@@ -326,6 +337,7 @@ mod tests {
         assert_eq!((&egress["packets"], &egress["bytes"]), (&json!(17), &json!(1700)));
         assert_eq!(egress["translated"], json!({ "packets": 10, "bytes": 1000 }));
         assert_eq!(egress["fast_path"], json!({ "packets": 4, "bytes": 400 }));
+        assert_eq!(egress["xdp"], json!({ "packets": 1, "bytes": 100 }));
         assert_eq!(egress["passed"]["packets"], 5);
         assert_eq!(egress["passed"]["reasons"]["not-ours"], json!({ "packets": 5, "bytes": 500 }));
         assert_eq!(egress["dropped"]["packets"], 2);
@@ -351,7 +363,7 @@ mod tests {
     fn each_reason_is_passed_or_dropped_or_translated() {
         let direction = Direction::new(Reason::ALL.into_iter().map(|reason| (reason, traffic(1))).collect());
         assert_eq!(direction.all.packets, Reason::ALL.len() as u64);
-        assert_eq!(direction.passed.reasons.len() + direction.dropped.reasons.len() + 2, Reason::ALL.len());
+        assert_eq!(direction.passed.reasons.len() + direction.dropped.reasons.len() + 3, Reason::ALL.len());
     }
 
     #[test]
@@ -359,7 +371,7 @@ mod tests {
         let text = stats().text();
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let lines: Vec<_> = text.lines().map(words).collect();
-        assert!(lines.contains(&words("eth0 egress 17 1700 10 4 5 2")), "{text}");
+        assert!(lines.contains(&words("eth0 egress 17 1700 10 4 1 5 2")), "{text}");
         assert!(lines.contains(&words("eth0 egress dropped ports-exhausted 2 200")), "{text}");
         assert!(lines.contains(&words("docker0 bridge ingress dropped unroutable 2 200")), "{text}");
         assert!(lines.contains(&words("IPv4 1 1 1000")), "{text}");

@@ -28,7 +28,7 @@ use crate::{
     host::{forwarding::Switch, kernel},
 };
 
-pub use interfaces::{Bridge, Masqueraded, Options, Segments, Uplink};
+pub use interfaces::{Bridge, Masqueraded, Options, Segments, Uplink, Xdp};
 pub use paths::{Container, Member, Path, Why};
 
 use paths::Paths;
@@ -96,7 +96,8 @@ impl Status {
             names::MAPS.into_iter().map(|name| map(pin_dir, maps, name, now)).collect::<Result<_>>()?;
         let uplinks = interfaces::uplinks(pin_dir, maps, host)?;
         let has_fast_uplink = uplinks.iter().any(|uplink| uplink.path == Path::Fast);
-        let paths = Paths::new(pin_dir, maps, host, has_fast_uplink)?;
+        let has_xdp = uplinks.iter().any(|uplink| uplink.xdp.mode.is_some());
+        let paths = Paths::new(pin_dir, maps, host, has_fast_uplink, has_xdp)?;
         Ok(Self {
             kernel: kernel::release()?,
             pin_dir: pin_dir.path().to_owned(),

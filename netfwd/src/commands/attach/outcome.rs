@@ -9,6 +9,7 @@ use crate::{
         host_access::Outcome,
         ports,
         uplinks::{Change, Report, Request, Wanted},
+        xdp,
     },
     family::Family as _,
     host::{forwarding::Switch, interfaces::Interfaces},
@@ -30,6 +31,13 @@ pub(in crate::commands) fn changes(request: &Request, report: &Report, interface
     for (ifindex, hook) in &report.attached {
         lines.push(format!("attached to {} (ifindex {ifindex}) with {}", interfaces.name_of(*ifindex), hook.as_str()));
     }
+    lines.extend(report.xdp.is_new.then(|| {
+        let name = &request.interface.name;
+        report.xdp.mode.map_or_else(
+            || format!("detached from {name}'s XDP"),
+            |mode| format!("attached to {name} with XDP ({})", mode.as_str()),
+        )
+    }));
     match report.host_access {
         Outcome::TurnedOn => lines.push("serves mapped ports to this host's own processes too".to_owned()),
         Outcome::TurnedOff => lines.push("no longer serves mapped ports to this host's own processes".to_owned()),
@@ -58,6 +66,17 @@ pub(in crate::commands) fn warnings(report: &Report, interfaces: &Interfaces) ->
         )
     };
     report.deaf.iter().map(warning).chain(report.slow.iter().map(cli::one_line)).collect()
+}
+
+/// What XDP cannot see on such an interface.
+pub(super) fn unfinished_checksums(name: &str, xdp: &xdp::Outcome) -> Option<String> {
+    let mode = xdp.mode.filter(|mode| *mode == xdp::Mode::Generic || xdp.is_virtual)?;
+    Some(format!(
+        "XDP ({}) on {name} breaks packets whose sender left the checksum to its hardware and that never met any, as \
+         those of this machine's other network namespaces: turn that off there (`ethtool -K eth0 tx off`), or use \
+         `--xdp off`",
+        mode.as_str()
+    ))
 }
 
 /// A line for each subnet that stayed as it was.

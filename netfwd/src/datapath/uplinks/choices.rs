@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use netfwd_common::abi::{Choice, V6};
 
 use crate::{
+    datapath::xdp,
     family::Family,
     host::interfaces::{Interface, Interfaces},
 };
@@ -20,6 +21,8 @@ pub struct Choices {
     pub subnets: BTreeSet<IpNet>,
     /// Bridges whose subnets to masquerade; without any, and without subnets, those of all bridges.
     pub bridges: BTreeSet<String>,
+    /// How the XDP program is attached.
+    pub xdp: xdp::Choice,
 }
 
 impl Choices {
@@ -44,22 +47,30 @@ impl Choices {
         let addresses = self.addresses.iter().map(|address| network(uplink, Choice::ADDRESS, (*address).into()));
         let subnets = self.subnets.iter().map(|subnet| network(uplink, Choice::SUBNET, *subnet));
         let bridges = self.bridges.iter().map(|name| Choice::bridge(uplink, padded(name.as_bytes())));
-        addresses.chain(subnets).chain(bridges).collect()
+        let xdp = (self.xdp != xdp::Choice::Off).then(|| Choice::xdp(uplink, self.xdp.number()));
+        addresses.chain(subnets).chain(bridges).chain(xdp).collect()
     }
 
     /// Those of an uplink, of what the map has.
-    pub(super) fn of(uplink: u32, keys: &BTreeSet<Choice>) -> Self {
+    #[must_use]
+    pub fn of(uplink: u32, keys: &BTreeSet<Choice>) -> Self {
         let mut choices = Self::default();
         for key in keys.iter().filter(|key| key.uplink == uplink) {
             match key.option {
                 Choice::ADDRESS => choices.addresses.extend(net(key).map(|net| net.addr())),
                 Choice::SUBNET => choices.subnets.extend(net(key)),
                 Choice::BRIDGE => choices.bridges.extend([name(&key.value)]),
+                Choice::XDP => choices.xdp = mode(&key.value),
                 _ => (),
             }
         }
         choices
     }
+}
+
+fn mode(value: &V6) -> xdp::Choice {
+    let [number, ..] = *value;
+    xdp::Choice::ALL.into_iter().find(|choice| choice.number() == number).unwrap_or_default()
 }
 
 fn network(uplink: u32, option: u8, net: IpNet) -> Choice {
@@ -98,9 +109,10 @@ mod tests {
             addresses: ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap()).into(),
             subnets: ["172.17.0.0/16", "fd00:1::/64"].map(|text| text.parse().unwrap()).into(),
             bridges: ["docker0", "br-0123456789ab"].map(str::to_owned).into(),
+            xdp: xdp::Choice::Native,
         };
         let mut keys = choices.keys(7);
-        assert_eq!(keys.len(), 6);
+        assert_eq!(keys.len(), 7);
         keys.extend(Choices { bridges: ["br1".to_owned()].into(), ..Choices::default() }.keys(8));
         assert_eq!(Choices::of(7, &keys), choices);
         assert_eq!(Choices::of(9, &keys), Choices::default());

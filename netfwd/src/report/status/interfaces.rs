@@ -17,7 +17,8 @@ use crate::{
         maps::{Maps, Select, Subnet},
         pin::PinDir,
         ports::{self, Range},
-        uplinks::Host,
+        uplinks::{Choices, Host},
+        xdp,
     },
     host::interfaces::Interfaces,
     report::Interface,
@@ -39,6 +40,19 @@ pub struct Uplink {
     /// The path of packets of known flows.
     #[serde(flatten)]
     pub path: Path,
+    /// Whether those of UDP are taken before the host's stack.
+    pub xdp: Xdp,
+}
+
+/// An uplink's program before the host's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Xdp {
+    /// What attach was told.
+    pub wanted: xdp::Choice,
+    /// How it is attached.
+    pub mode: Option<xdp::Mode>,
+    /// Why it is not.
+    pub why: Option<xdp::Why>,
 }
 
 /// A bridge that has a masqueraded subnet.
@@ -112,6 +126,7 @@ pub(super) fn uplinks(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<
         uplinks.push(Uplink {
             interface: Interface::with_index(ifindex),
             path: paths::of_uplink(&known, &attachments),
+            xdp: xdp_of(pin_dir, maps, host, (ifindex, &known))?,
             attachments,
             subnets,
             exclusions,
@@ -119,6 +134,15 @@ pub(super) fn uplinks(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<
         });
     }
     Ok(uplinks)
+}
+
+fn xdp_of(pin_dir: &PinDir, maps: &Maps, host: &Host, (ifindex, known): (u32, &abi::Interface)) -> Result<Xdp> {
+    let wanted = Choices::of(ifindex, &maps.choices()?).xdp;
+    let state = match host.interfaces.with_index(ifindex) {
+        Some(interface) => xdp::state(pin_dir, interface, known, wanted)?,
+        None => Err(xdp::Why::Detached),
+    };
+    Ok(Xdp { wanted, mode: state.ok(), why: state.err() })
 }
 
 /// The bridges.

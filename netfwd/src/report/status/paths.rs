@@ -69,6 +69,8 @@ pub struct Member {
     /// The path of any of its containers' packets.
     #[serde(flatten)]
     pub path: Path,
+    /// Whether it is sent what is taken before the host's stack; nothing if no uplink takes anything there.
+    pub xdp: Option<bool>,
     /// The addresses behind it that netfwd or the host's neighbour table knows.
     pub containers: Vec<Container>,
 }
@@ -105,12 +107,19 @@ pub(super) struct Paths<'h> {
     /// Addresses by the member that netfwd knows them to be behind.
     targets: BTreeSet<(u32, IpAddr)>,
     has_fast_uplink: bool,
+    has_xdp: bool,
 }
 
 impl<'h> Paths<'h> {
-    pub(super) fn new(pin_dir: &'h PinDir, maps: &Maps, host: &'h Host, has_fast_uplink: bool) -> Result<Self> {
+    pub(super) fn new(
+        pin_dir: &'h PinDir,
+        maps: &Maps,
+        host: &'h Host,
+        has_fast_uplink: bool,
+        has_xdp: bool,
+    ) -> Result<Self> {
         let targets = &targets::<V4>(maps)? | &targets::<V6>(maps)?;
-        Ok(Self { pin_dir, host, members: maps.members()?, targets, has_fast_uplink })
+        Ok(Self { pin_dir, host, members: maps.members()?, targets, has_fast_uplink, has_xdp })
     }
 
     /// The members of a bridge.
@@ -141,7 +150,8 @@ impl<'h> Paths<'h> {
             behind.map(|(_, address)| Container { address: *address, path: path(*address) }).collect();
         let any_is_fast = containers.iter().any(|container| container.path == Path::Fast);
         let path = if any_is_fast { Path::Fast } else { Path::Stack(obstacle.unwrap_or(Why::NotAnnounced)) };
-        Ok(Member { interface: Interface::with_index(member.index), attachments, path, containers })
+        let xdp = self.has_xdp.then(|| self.members.get(&member.index).is_some_and(abi::Member::takes_frames));
+        Ok(Member { interface: Interface::with_index(member.index), attachments, path, xdp, containers })
     }
 
     /// What keeps all packets of a member from the fast path.

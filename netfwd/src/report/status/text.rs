@@ -1,8 +1,8 @@
 //! The status as text.
 
-use super::{Bridge, Masqueraded, Member, Options, Path, SECOND, Status, Uplink, Why};
+use super::{Bridge, Masqueraded, Member, Options, Path, SECOND, Status, Uplink, Why, Xdp};
 use crate::{
-    datapath::{attach::Attachment, hook::Direction, host_access::State, ports::Range},
+    datapath::{attach::Attachment, hook::Direction, host_access::State, ports::Range, xdp},
     host::forwarding::Switch,
     render::{self, Column, Listing},
 };
@@ -133,7 +133,8 @@ impl Uplink {
     fn cells(&self) -> [String; 8] {
         let hook = hook_text(&self.attachments, &Direction::ALL);
         let exclusions = self.exclusions.iter().map(|network| format!("not to {network}"));
-        self.options.cells(self.interface.text(), "uplink", hook, self.path, exclusions.collect())
+        let path = [self.path.text(), self.xdp.text()].concat();
+        self.options.cells(self.interface.text(), "uplink", hook, path, exclusions.collect())
     }
 }
 
@@ -141,7 +142,7 @@ impl Bridge {
     fn cells(&self) -> [String; 8] {
         let hook = hook_text(&self.attachments, &[Direction::Ingress]);
         let path = if self.options.fast_path { Path::Fast } else { Path::Stack(Why::Off) };
-        self.options.cells(self.interface.text(), "bridge", hook, path, Vec::new())
+        self.options.cells(self.interface.text(), "bridge", hook, path.text(), Vec::new())
     }
 }
 
@@ -159,7 +160,11 @@ impl Member {
         if rows.is_empty() {
             rows.push((self.path, vec!["-".to_owned()]));
         }
-        let row = |(path, addresses): (Path, Vec<String>)| [self.interface.text(), addresses.join(", "), path.text()];
+        let xdp = if self.xdp == Some(false) { ", without XDP: no GRO at its other end; attach again" } else { "" };
+        let path_text =
+            |path: Path| if path == Path::Fast { [path.text().as_str(), xdp].concat() } else { path.text() };
+        let row =
+            |(path, addresses): (Path, Vec<String>)| [self.interface.text(), addresses.join(", "), path_text(path)];
         rows.into_iter().map(row).collect()
     }
 }
@@ -169,6 +174,20 @@ impl Path {
         match self {
             Self::Fast => "fast".to_owned(),
             Self::Stack(why) => format!("stack: {}", why.text()),
+        }
+    }
+}
+
+impl Xdp {
+    /// What follows the path.
+    fn text(self) -> String {
+        match (self.mode, self.why) {
+            (Some(mode), _) => format!(", UDP by XDP ({})", mode.as_str()),
+            (None, Some(xdp::Why::NoDevice)) => ", no XDP: it belongs to no device".to_owned(),
+            (None, Some(xdp::Why::Refused)) => ", no XDP: its driver does not take the program".to_owned(),
+            (None, Some(xdp::Why::Detached)) => ", no XDP: no program; attach again".to_owned(),
+            // The path says why.
+            (None, Some(xdp::Why::Off | xdp::Why::NoFastPath) | None) => String::new(),
         }
     }
 }
@@ -190,7 +209,7 @@ impl Why {
 }
 
 impl Options {
-    fn cells(&self, name: String, role: &str, hook: String, path: Path, mut other: Vec<String>) -> [String; 8] {
+    fn cells(&self, name: String, role: &str, hook: String, path: String, mut other: Vec<String>) -> [String; 8] {
         other.extend(self.parity.then(|| "parity".to_owned()));
         other.extend(self.pick_up.then(|| "pick-up".to_owned()));
         let other = if other.is_empty() { "-".to_owned() } else { other.join(", ") };
@@ -199,7 +218,7 @@ impl Options {
             (Some(ipv4), Some(ipv6)) => format!("{ipv4}, IPv6 {ipv6}"),
             _ => "any".to_owned(),
         };
-        [name, role.to_owned(), hook, path.text(), self.filtering.to_owned(), limit, segments, other]
+        [name, role.to_owned(), hook, path, self.filtering.to_owned(), limit, segments, other]
     }
 }
 
@@ -246,6 +265,7 @@ mod tests {
             interface: Interface { name: Some("veth1".to_owned()), index: 9 },
             attachments: attachments(&[Direction::Ingress]),
             path: Path::Fast,
+            xdp: None,
             containers: vec![
                 container("172.17.0.2", Path::Fast),
                 container("172.17.0.3", not_announced),
@@ -255,6 +275,9 @@ mod tests {
         let why = not_announced.text();
         let rows = [["veth1", "172.17.0.2, fd00::2", "fast"], ["veth1", "172.17.0.3", why.as_str()]];
         assert_eq!(member.rows(), rows.map(|row| row.map(str::to_owned)));
+        member.xdp = Some(false);
+        let fast = &member.rows()[0][2];
+        assert_eq!(fast, "fast, without XDP: no GRO at its other end; attach again");
         (member.path, member.containers) = (Path::Stack(Why::NoUplink), Vec::new());
         assert_eq!(member.rows(), [["veth1", "-", "stack: no uplink is fast"].map(str::to_owned)]);
     }
@@ -283,7 +306,9 @@ mod tests {
         let interface = Interface { name: Some("eth0".to_owned()), index: 2 };
         let exclusions = vec!["10.0.0.0/8".parse().unwrap()];
         let path = Path::Stack(Why::NoEthernet);
-        let uplink = Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options, path };
+        let xdp = Xdp { wanted: xdp::Choice::Native, mode: None, why: Some(xdp::Why::NoFastPath) };
+        let uplink =
+            Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options, path, xdp };
         let cells = uplink.cells();
         let rest = ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up"];
         assert_eq!((cells[3].as_str(), &cells[4..]), ("stack: no Ethernet header", &rest.map(str::to_owned)[..]));

@@ -108,6 +108,9 @@ fn kind(section: &ProgramSection) -> Kind {
     if let ProgramSection::CgroupSockAddr { attach_type } = section {
         return (bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCK_ADDR as u32, bpf_attach_type::from(*attach_type) as u32);
     }
+    if let ProgramSection::Xdp { .. } = section {
+        return (bpf_prog_type::BPF_PROG_TYPE_XDP as u32, bpf_attach_type::BPF_XDP as u32);
+    }
     (bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS as u32, 0)
 }
 

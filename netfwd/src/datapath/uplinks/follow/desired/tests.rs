@@ -4,7 +4,7 @@ use netfwd_common::abi::{self, PortChoice, Role, Rule};
 use proptest::{prelude::*, sample::subsequence};
 
 use super::*;
-use crate::host::interfaces::Address;
+use crate::{datapath::xdp, host::interfaces::Address};
 
 const UPLINK: u32 = 2;
 
@@ -158,6 +158,7 @@ fn some_choices() -> impl Strategy<Value = Choices> {
         addresses: address.map(|text| text.parse().unwrap()).into_iter().collect(),
         subnets: subnet.map(|text| text.parse().unwrap()).into_iter().collect(),
         bridges: names_bridge.then(|| "br0".to_owned()).into_iter().collect(),
+        xdp: xdp::Choice::default(),
     })
 }
 
