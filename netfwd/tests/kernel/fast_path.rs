@@ -1,6 +1,7 @@
 //! The fast path: what belongs to known flows goes past the host's stack, and everything that a router does is done.
 
 mod status;
+mod xdp;
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
