@@ -4,7 +4,7 @@
 //! the next link carries as they are (RFC 1812 section 5.2.1). Everything else is the stack's, which fragments, answers
 //! and follows options; so it is if it is not known where the packet is to go. Nothing depends on this path.
 //!
-//! [`arrive`] and [`leave`] take the plain packets of known connections, in one function each; [`to_container`] takes
+//! [`arrive`] and [`leave`] take the plain packets of known connections, in one function each; `to_container` takes
 //! the rest, behind the pipeline. [`datagram`] says what may go this way before there is a socket buffer.
 
 mod early;
