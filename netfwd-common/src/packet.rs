@@ -78,9 +78,6 @@ pub trait Direct {
     /// Bytes in the packet, the Ethernet header included. A GSO packet's is that of all its segments.
     fn length(&self) -> u32;
 
-    /// Whether it carries a VLAN tag beside its bytes.
-    fn is_vlan_tagged(&self) -> bool;
-
     /// The `N` words from byte `at` on; `None` if they are not at hand.
     fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]>;
 
@@ -259,10 +256,6 @@ impl Packet for Vec<u8> {
 impl Direct for Vec<u8> {
     fn length(&self) -> u32 {
         self.as_slice().length()
-    }
-
-    fn is_vlan_tagged(&self) -> bool {
-        false
     }
 
     fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]> {

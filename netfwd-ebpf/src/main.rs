@@ -6,6 +6,7 @@
 
 mod atomics;
 mod cgroup;
+mod direct;
 mod held;
 mod host;
 mod maps;

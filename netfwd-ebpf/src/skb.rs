@@ -1,6 +1,6 @@
 //! A socket buffer as a [`Packet`].
 
-use core::{mem::MaybeUninit, ptr};
+use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{
@@ -19,7 +19,7 @@ use netfwd_common::{
     parse::Family,
 };
 
-use crate::held;
+use crate::{direct::AtHand, held};
 
 /// What a packet is marked with that was translated already and still meets its uplink's egress. `tc_index` is for
 /// classifiers to talk to each other; "nf".
@@ -190,38 +190,22 @@ impl Direct for Skb {
         Packet::length(self)
     }
 
-    #[inline]
-    fn is_vlan_tagged(&self) -> bool {
-        Packet::is_vlan_tagged(self)
-    }
-
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
     fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
-        let words: *const [u16; N] = self.at_hand(at)?;
-        // SAFETY: they are before the end of what is at hand.
-        Some(unsafe { *words })
+        self.at_hand().words(at)
     }
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
     fn set_words<const N: usize>(&mut self, at: usize, words: [u16; N]) -> Option<()> {
-        let place = self.at_hand::<[u16; N]>(at)?.cast_mut();
-        // SAFETY: they are before the end of what is at hand, which the kernel has made this packet's own.
-        unsafe { *place = words };
-        Some(())
+        self.at_hand().set_words(at, words)
     }
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
     fn replace<const N: usize>(&mut self, at: usize, words: &[u16; N]) -> Option<Change> {
-        let place = self.at_hand::<[u16; N]>(at)?.cast_mut();
-        let (size, new) = (size_of::<[u16; N]>() as u32, ptr::from_ref(words).cast_mut());
-        // SAFETY: the helper reads so many bytes of both.
-        let change = unsafe { bpf_csum_diff(place.cast(), size, new.cast(), size, 0) };
-        // SAFETY: as in `set_words`.
-        unsafe { *place = *words };
-        Some(Change::from_bits(change.cast_unsigned() as u32))
+        self.at_hand().replace(at, words)
     }
 
     #[inline(always)]
@@ -257,16 +241,15 @@ impl Direct for Skb {
 }
 
 impl Skb {
-    /// Where the `T` is that begins at byte `at`, if all of it is at hand.
+    /// Its first bytes. The kernel makes them its own before the program runs, because it writes to them.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
-    fn at_hand<T>(&self, at: usize) -> Option<*const T> {
+    fn at_hand(&self) -> AtHand {
         // SAFETY: the context is valid while the program runs.
-        let data = unsafe { (*self.skb).data } as usize;
+        let data = unsafe { (*self.skb).data };
         // SAFETY: the context is valid while the program runs.
-        let end = unsafe { (*self.skb).data_end } as usize;
-        let begin = data + at;
-        (begin + size_of::<T>() <= end).then_some(begin as *const T)
+        let end = unsafe { (*self.skb).data_end };
+        AtHand { data, end }
     }
 }
 

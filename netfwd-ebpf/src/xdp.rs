@@ -1,14 +1,12 @@
 //! The hook before the host's stack, and the only place that knows the action codes of XDP. What this program does not
 //! take goes on to the stack as it is, and so to the uplink's other program.
 
-use core::ptr;
-
 use aya_ebpf::{
     bindings::{
         xdp_action::{XDP_DROP, XDP_PASS},
         xdp_md,
     },
-    helpers::generated::{bpf_check_mtu, bpf_csum_diff, bpf_ktime_get_coarse_ns, bpf_redirect},
+    helpers::generated::{bpf_check_mtu, bpf_ktime_get_coarse_ns, bpf_redirect},
     macros::xdp,
     programs::XdpContext,
 };
@@ -21,7 +19,10 @@ use netfwd_common::{
     verdict::Verdict,
 };
 
-use crate::maps::{self, Tables};
+use crate::{
+    direct::AtHand,
+    maps::{self, Tables},
+};
 
 /// Bytes of the Ethernet header.
 const ETHERNET: u32 = 14;
@@ -85,16 +86,15 @@ impl Frame {
         unsafe { (*self.context).ingress_ifindex }
     }
 
-    /// Where the `T` is that begins at byte `at`, if all of it is in the frame.
+    /// Its first bytes.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
-    fn at_hand<T>(&self, at: usize) -> Option<*mut T> {
+    fn at_hand(&self) -> AtHand {
         // SAFETY: the context is valid while the program runs.
-        let data = unsafe { (*self.context).data } as usize;
+        let data = unsafe { (*self.context).data };
         // SAFETY: the context is valid while the program runs.
-        let end = unsafe { (*self.context).data_end } as usize;
-        let begin = data + at;
-        (begin + size_of::<T>() <= end).then_some(begin as *mut T)
+        let end = unsafe { (*self.context).data_end };
+        AtHand { data, end }
     }
 }
 
@@ -107,38 +107,22 @@ impl Direct for Frame {
         unsafe { (*self.context).data_end }.wrapping_sub(data)
     }
 
-    #[inline]
-    fn is_vlan_tagged(&self) -> bool {
-        false
-    }
-
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
     fn words<const N: usize>(&self, at: usize) -> Option<[u16; N]> {
-        let words: *mut [u16; N] = self.at_hand(at)?;
-        // SAFETY: they are before the end of what is at hand.
-        Some(unsafe { *words })
+        self.at_hand().words(at)
     }
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
     fn set_words<const N: usize>(&mut self, at: usize, words: [u16; N]) -> Option<()> {
-        let place: *mut [u16; N] = self.at_hand(at)?;
-        // SAFETY: they are before the end of what is at hand, and nobody else's.
-        unsafe { *place = words };
-        Some(())
+        self.at_hand().set_words(at, words)
     }
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the fast path is one function")]
     fn replace<const N: usize>(&mut self, at: usize, words: &[u16; N]) -> Option<Change> {
-        let place: *mut [u16; N] = self.at_hand(at)?;
-        let (size, new) = (size_of::<[u16; N]>() as u32, ptr::from_ref(words).cast_mut());
-        // SAFETY: the helper reads so many bytes of both.
-        let change = unsafe { bpf_csum_diff(place.cast(), size, new.cast(), size, 0) };
-        // SAFETY: as in `set_words`.
-        unsafe { *place = *words };
-        Some(Change::from_bits(change.cast_unsigned() as u32))
+        self.at_hand().replace(at, words)
     }
 
     #[inline(always)]
