@@ -10,6 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use aya::{
+    programs::links::{LinkError, PinnedLink},
+    sys::SyscallError,
+};
 
 use super::{hook::Direction, maps::OpenError, xdp};
 use crate::host::namespace;
@@ -160,6 +164,17 @@ impl PinDir {
 
     fn links(&self) -> PathBuf {
         self.0.join("links")
+    }
+}
+
+/// The link that is pinned at `path`, if there is one.
+pub(super) fn open_link(path: &Path) -> Result<Option<PinnedLink>> {
+    match PinnedLink::from_pin(path) {
+        Ok(link) => Ok(Some(link)),
+        Err(LinkError::SyscallError(SyscallError { io_error, .. })) if io_error.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot open the pinned link {}", path.display())),
     }
 }
 

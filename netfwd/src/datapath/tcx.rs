@@ -5,9 +5,7 @@ use std::io;
 use anyhow::{Context as _, Result};
 use aya::{
     programs::{
-        LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType,
-        links::{FdLink, LinkError, PinnedLink},
-        tc::TcAttachOptions,
+        LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions,
     },
     sys::SyscallError,
 };
@@ -33,7 +31,7 @@ pub(super) fn programs(interface: &Interface, direction: Direction) -> Result<Ve
 /// The id of the program that the pinned link has attached. `None` without a link, and for one whose interface is
 /// gone.
 pub(super) fn attached_program(pin_dir: &PinDir, interface: &Interface, direction: Direction) -> Result<Option<u32>> {
-    let Some(link) = open(pin_dir, interface.index, direction)? else {
+    let Some(link) = pin::open_link(&pin_dir.link(interface.index, direction))? else {
         return Ok(None);
     };
     let link = FdLink::from(link);
@@ -65,7 +63,7 @@ pub(super) fn replace(
     direction: Direction,
     program: &mut SchedClassifier,
 ) -> Result<()> {
-    let Some(link) = open(pin_dir, ifindex, direction)? else {
+    let Some(link) = pin::open_link(&pin_dir.link(ifindex, direction))? else {
         return Ok(());
     };
     program.attach_to_link(FdLink::from(link).try_into()?)?;
@@ -75,17 +73,6 @@ pub(super) fn replace(
 /// Detaches what a pinned link has attached.
 pub(super) fn detach(pin_dir: &PinDir, ifindex: u32, direction: Direction) -> Result<()> {
     pin::unpin(&pin_dir.link(ifindex, direction))
-}
-
-fn open(pin_dir: &PinDir, ifindex: u32, direction: Direction) -> Result<Option<PinnedLink>> {
-    let path = pin_dir.link(ifindex, direction);
-    match PinnedLink::from_pin(&path) {
-        Ok(link) => Ok(Some(link)),
-        Err(LinkError::SyscallError(SyscallError { io_error, .. })) if io_error.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot open the pinned link {}", path.display())),
-    }
 }
 
 /// The programs on an interface, or `None` without TCX.

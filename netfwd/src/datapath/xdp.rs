@@ -2,16 +2,8 @@
 
 mod detach;
 
-use std::io;
-
 use anyhow::{Context as _, Error, Result};
-use aya::{
-    programs::{
-        XdpMode,
-        links::{FdLink, LinkError, PinnedLink},
-    },
-    sys::SyscallError,
-};
+use aya::programs::{XdpMode, links::FdLink};
 use netfwd_common::abi;
 use serde::Serialize;
 
@@ -158,7 +150,7 @@ fn attach(pin_dir: &PinDir, interface: &Interface, mode: Mode) -> Result<()> {
 /// How the program is attached to an interface, as it was when the interfaces were listed.
 pub fn attached(pin_dir: &PinDir, interface: &Interface) -> Result<Option<Mode>> {
     for mode in Mode::ALL {
-        if let Some(link) = open(pin_dir, interface.index, mode)? {
+        if let Some(link) = pin::open_link(&pin_dir.xdp_link(interface.index, mode))? {
             let id = FdLink::from(link).info().context("cannot examine an XDP link")?.program_id();
             return Ok(interface.xdp_programs.contains(&id).then_some(mode));
         }
@@ -194,7 +186,7 @@ pub fn pinned_mode(pin_dir: &PinDir, ifindex: u32) -> Option<Mode> {
 /// Puts a program in the place of the attached one, atomically.
 pub(super) fn replace(pin_dir: &PinDir, ifindex: u32, loaded: &mut Loaded) -> Result<()> {
     for mode in Mode::ALL {
-        if let Some(link) = open(pin_dir, ifindex, mode)? {
+        if let Some(link) = pin::open_link(&pin_dir.xdp_link(ifindex, mode))? {
             loaded.xdp()?.attach_to_link(FdLink::from(link).try_into()?)?;
         }
     }
@@ -212,15 +204,4 @@ pub(super) fn detach(pin_dir: &PinDir, ifindex: u32) -> Result<()> {
 
 fn is_device(interface: &Interface) -> Result<bool> {
     ethtool::is_device(&interface.name).with_context(|| format!("cannot ask for the driver of {}", interface.name))
-}
-
-fn open(pin_dir: &PinDir, ifindex: u32, mode: Mode) -> Result<Option<PinnedLink>> {
-    let path = pin_dir.xdp_link(ifindex, mode);
-    match PinnedLink::from_pin(&path) {
-        Ok(link) => Ok(Some(link)),
-        Err(LinkError::SyscallError(SyscallError { io_error, .. })) if io_error.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot open the pinned link {}", path.display())),
-    }
 }
