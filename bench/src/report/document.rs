@@ -12,12 +12,15 @@ use crate::subject::Netfwd;
 
 /// The document's beginning, which no measurement changes.
 const METHOD: &str = include_str!("method.md");
+/// What is known of the goals that are missed.
+const SHORTFALLS: &str = include_str!("shortfalls.md");
 
 /// The whole document.
 pub(super) fn render(session: &Session, goals: &[Outcome], plots: &[Plot]) -> String {
     let mut text = METHOD.to_owned();
     machine(&mut text, session);
     goal_table(&mut text, goals);
+    text.push_str(SHORTFALLS);
     let mut workload = "";
     for case in session.record.cases() {
         if case.workload != workload {
