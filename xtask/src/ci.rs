@@ -14,15 +14,18 @@ pub(crate) struct Args {}
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
-    ("setup", || run_verb("setup")),
+const STEPS: [Step; 9] = [
+    ("setup", || run_verb(&["setup"])),
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("lints of the host's crates", || cargo(&["clippy", "--all-targets", "--", "-D", "warnings"])),
     ("lints of the eBPF crate", lint_ebpf),
     ("documentation", document),
     ("dependencies", check_dependencies),
-    ("tests", || run_verb("test")),
-    ("demo", || run_verb("demo")),
+    ("tests", || run_verb(&["test"])),
+    ("scenarios without the fast path", || {
+        run_verb(&["test", "--fast-path", "off", "--kernel", "running", "--", "scenarios"])
+    }),
+    ("demo", || run_verb(&["demo"])),
 ];
 
 /// Runs the steps and says how long each took.
@@ -48,9 +51,9 @@ fn cargo(arguments: &[&str]) -> Result<()> {
     task::run(workspace::cargo().args(arguments))
 }
 
-fn run_verb(verb: &str) -> Result<()> {
+fn run_verb(arguments: &[&str]) -> Result<()> {
     let program = env::current_exe().context("cannot find this program")?;
-    task::run(Command::new(program).arg(verb).env("CI", "true"))
+    task::run(Command::new(program).args(arguments).env("CI", "true"))
 }
 
 fn lint_ebpf() -> Result<()> {
