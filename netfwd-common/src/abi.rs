@@ -10,6 +10,7 @@ mod counter;
 mod datagram;
 mod hop;
 mod interface;
+mod label;
 mod lookup;
 mod member;
 pub mod names;
@@ -27,6 +28,7 @@ pub use counter::{Counter, FlowEvent, RuleCounter};
 pub use datagram::{Datagram, DatagramKey, Fate, MAX_HELD};
 pub use hop::{Gateway, Hop, MAX_HOPS};
 pub use interface::{Filtering, Interface, MAX_INTERFACES, Role};
+pub use label::Label;
 pub use lookup::{MappingKey, SubnetKey};
 pub use member::{MAX_TARGETS, Member, Target};
 pub use ports::{PortChoice, PortRange};
@@ -38,7 +40,7 @@ pub use tuple::{Endpoint, Protocol, Side, Tuple, Words};
 
 /// The layout of everything in this module. It changes whenever a type, a map or a meaning changes, and is part of
 /// the pinned state: user space refuses maps of another version instead of misreading them.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Marks map types as plain old data for aya, next to the proof that they have no padding.
 ///
@@ -68,6 +70,7 @@ plain_old_data! {
     Counter: 16,
     Datagram: 56,
     Interface: 48,
+    Label: 80,
     Member: 12,
     PortChoice: 20,
     Rule: 8,

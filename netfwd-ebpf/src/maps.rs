@@ -13,8 +13,8 @@ use aya_ebpf::{
 use netfwd_common::{
     abi::{
         COUNTERS_PER_HOOK, Choice, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Gateway,
-        Hop, Interface, LiveConnection, MAX_HOPS, MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade, Member,
-        Protocol, Rule, RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6, Words,
+        Hop, Interface, Label, LiveConnection, MAX_HOPS, MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade,
+        Member, Protocol, Rule, RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6, Words,
     },
     scratch::Scratch,
     tables::{self, ReserveError},
@@ -55,9 +55,11 @@ static FLOW_EVENTS: PerCpuArray<u64, { FlowEvent::ALL.len() }> = PerCpuArray::ne
 static FAST_INTERFACES: Array<u32, { MAX_INTERFACES as usize }> = Array::new();
 #[btf_map]
 static MEMBERS: HashMap<u32, Member, MAX_MEMBERS, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
-// For user space alone: it is here to be made and pinned with the others.
+// These two are for user space alone: they are here to be made and pinned with the others.
 #[btf_map]
 static CHOICES: HashMap<Choice, u8, MAX_CHOICES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+#[btf_map]
+static LABELS: HashMap<u32, Label, MAX_RULES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// The maps of an address family. Their statics have its name, since that is the maps' name in the object.
 macro_rules! family {

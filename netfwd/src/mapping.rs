@@ -1,6 +1,7 @@
 //! Mappings: what they are, and how they are written on a command line.
 
 mod grammar;
+mod label;
 mod request;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use netfwd_common::abi::Protocol;
 
 pub use grammar::ParseError;
+pub use label::{Label, Origin};
 pub use request::{HostChoice, Request, Selector, Transports};
 
 /// Destination NAT of host ports: port `host.ports.first + n` goes to `container_port + n` of the container.

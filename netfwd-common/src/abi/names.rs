@@ -42,6 +42,8 @@ pub const REAPER: &str = "REAPER";
 pub const HOST_ADDRESSES: &str = "HOST_ADDRESSES";
 /// `Choice`: the options of attach that are kept for choosing anew; the values mean nothing.
 pub const CHOICES: &str = "CHOICES";
+/// `rule id → Label` of a mapping.
+pub const LABELS: &str = "LABELS";
 /// `SocketPeer → Endpoint` that the socket has asked for; the least recently used gives way.
 pub const HOST_PEERS: &str = "HOST_PEERS";
 
@@ -96,7 +98,7 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
 };
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 28] = [
+pub const MAPS: [&str; 29] = [
     SETTINGS,
     INTERFACES,
     GENERATIONS,
@@ -122,6 +124,7 @@ pub const MAPS: [&str; 28] = [
     COUNTERS,
     FLOW_EVENTS,
     CHOICES,
+    LABELS,
     HOST_ADDRESSES,
     HOST_PEERS,
     REAPER,

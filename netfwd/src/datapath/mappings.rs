@@ -6,12 +6,17 @@
 mod choose;
 mod conflict;
 mod entries;
+mod labels;
 mod plan;
 pub mod ports;
 mod prefixes;
+mod settle;
 mod transaction;
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use anyhow::Result;
 use netfwd_common::abi::Rule;
@@ -23,13 +28,15 @@ use crate::{
         ports::{PortSet, ephemeral, reserved},
         sockets::Sockets,
     },
-    mapping::{Mapping, Ports, Request, Selector},
+    mapping::{Mapping, Origin, Ports, Request, Selector},
 };
 use entries::Entries;
 
 pub use choose::Exhausted;
 pub use conflict::Conflict;
+pub use labels::Labels;
 pub use plan::Change;
+pub use settle::{Refused, Wanted};
 
 /// A mapping in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +87,7 @@ pub fn list(maps: &Maps) -> Result<Vec<Installed>> {
     Ok(Entries::read(maps)?.installed)
 }
 
-/// Adds mappings, all or none, and says what became of each.
+/// Adds mappings by hand, all or none, and says what became of each.
 ///
 /// A mapping that is in force already stays as it is. What stands in the way of another one is a [`Conflict`], unless
 /// the options say otherwise.
@@ -88,8 +95,39 @@ pub fn add(maps: &mut Maps, host: &Host, requests: &[Request], options: Options)
     let entries = Entries::read(maps)?;
     let wanted = choose::choose(host, &entries.installed, requests)?;
     let changes = plan::plan(host, &entries.installed, &wanted, options)?;
-    transaction::add(maps, &entries, &host.reserved, &changes)?;
+    transaction::add(maps, &entries, &host.reserved, &changes, &HashMap::new())?;
     Ok(changes)
+}
+
+/// What bringing mappings about came to.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// What became of each that could be.
+    pub changes: Vec<Change>,
+    /// Those that were not wanted any more.
+    pub removed: Vec<Mapping>,
+    /// Those that could not be.
+    pub refused: Vec<Refused>,
+}
+
+/// Makes the mappings of `origins` those that are wanted, and no others. What is in force already stays as it is, and so
+/// do mappings of other origins: of these none gives way. Sockets of the host do not stand in the way.
+pub fn bring(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<Brought> {
+    let (entries, labels) = (Entries::read(maps)?, Labels::read(maps)?);
+    let (own, others): (Vec<_>, Vec<_>) =
+        entries.installed.iter().copied().partition(|one| origins.contains(&labels.of(one.rule).origin));
+    let others: Vec<_> = others.iter().map(|one| one.mapping).collect();
+    let (settled, refused) = settle::settle(&others, &host.addresses, wanted);
+    let mappings: Vec<_> = settled.iter().map(|wanted| wanted.mapping).collect();
+    let changes = plan::plan(host, &entries.installed, &mappings, Options { replace: true, force: true })?;
+    let labels = settled.into_iter().map(|wanted| (wanted.mapping, wanted.label)).collect();
+    transaction::add(maps, &entries, &host.reserved, &changes, &labels)?;
+    let staying: HashSet<_> = changes.iter().flat_map(Change::replaces).map(|one| one.rule.id).collect();
+    let is_leaving = |one: &Installed| !mappings.contains(&one.mapping) && !staying.contains(&one.rule.id);
+    let leaving: Vec<_> = own.into_iter().filter(is_leaving).collect();
+    let removed =
+        if leaving.is_empty() { Vec::new() } else { transaction::remove(maps, &Entries::read(maps)?, &leaving)? };
+    Ok(Brought { changes, removed, refused })
 }
 
 /// Removes mappings, all or none, with all their flows.

@@ -14,8 +14,8 @@ use aya::{
     util::nr_cpus,
 };
 use netfwd_common::abi::{
-    ABI_VERSION, COUNTERS_PER_HOOK, Choice, Counter, Interface, Member, Role, Rule, RuleCounter, Settings, V4, V6,
-    names,
+    ABI_VERSION, COUNTERS_PER_HOOK, Choice, Counter, Interface, Label, Member, Role, Rule, RuleCounter, Settings, V4,
+    V6, names,
 };
 use thiserror::Error;
 
@@ -57,6 +57,7 @@ pub struct Maps {
     interfaces: HashMap<MapData, u32, Interface>,
     generations: Array<MapData, u32>,
     choices: HashMap<MapData, Choice, u8>,
+    labels: HashMap<MapData, u32, Label>,
     host_addresses: HashMap<MapData, V6, u8>,
     fast_interfaces: Array<MapData, u32>,
     members: HashMap<MapData, u32, Member>,
@@ -111,6 +112,7 @@ impl Maps {
             interfaces: typed(pin_dir, names::INTERFACES)?,
             generations: typed(pin_dir, names::GENERATIONS)?,
             choices: typed(pin_dir, names::CHOICES)?,
+            labels: typed(pin_dir, names::LABELS)?,
             host_addresses: typed(pin_dir, names::HOST_ADDRESSES)?,
             fast_interfaces: typed(pin_dir, names::FAST_INTERFACES)?,
             members: typed(pin_dir, names::MEMBERS)?,
@@ -195,6 +197,22 @@ impl Maps {
     /// Keeps an option no longer.
     pub fn remove_choice(&mut self, choice: Choice) -> Result<()> {
         removed(self.choices.remove(&choice)).with_context(|| cannot_write(names::CHOICES))
+    }
+
+    /// The labels of mappings, by rule id. Some may be of a life of the rule that is over.
+    pub fn labels(&self) -> Result<Vec<(u32, Label)>> {
+        let labels: Result<_, _> = self.labels.iter().collect();
+        labels.with_context(|| cannot_read(names::LABELS))
+    }
+
+    /// Gives a rule a label.
+    pub fn set_label(&mut self, rule_id: u32, label: &Label) -> Result<()> {
+        self.labels.insert(rule_id, label, 0).with_context(|| cannot_write(names::LABELS))
+    }
+
+    /// Takes a rule's label away.
+    pub fn remove_label(&mut self, rule_id: u32) -> Result<()> {
+        removed(self.labels.remove(&rule_id)).with_context(|| cannot_write(names::LABELS))
     }
 
     /// The host's own addresses, as the kernel part knows them; IPv4 ones are mapped.

@@ -14,10 +14,10 @@ use crate::{
     clock,
     datapath::{
         connections::Connections,
-        mappings::{self, Installed},
+        mappings::{self, Installed, Labels},
         maps::{Maps, Select},
     },
-    mapping::{HostPorts, Mapping, bracketed},
+    mapping::{HostPorts, Label, Mapping, Origin, bracketed},
     render::{self, Column, Listing},
 };
 
@@ -39,6 +39,10 @@ pub struct Entry {
     pub host: Host,
     /// The container's part.
     pub container: Container,
+    /// Where the mapping comes from.
+    pub origin: Origin,
+    /// Its name, of Docker the container's.
+    pub name: Option<String>,
     /// From the client to the container.
     pub r#in: Traffic,
     /// From the container to the client.
@@ -81,7 +85,7 @@ pub struct Flows {
 impl Mappings {
     /// Reads the maps.
     pub fn gather(maps: &Maps) -> Result<Self> {
-        let active = active_by_rule(maps)?;
+        let (active, labels) = (active_by_rule(maps)?, Labels::read(maps)?);
         let entry = |Installed { mapping, rule }| {
             let counters = maps.rule_counters.get(&rule.id, 0);
             let counters = counters.with_context(|| format!("cannot read the map {}", names::RULE_COUNTERS))?;
@@ -91,7 +95,7 @@ impl Mappings {
             };
             let r#in = Traffic::sum(counters.iter().map(|counter| counter.original));
             let out = Traffic::sum(counters.iter().map(|counter| counter.reply));
-            Ok(Entry { r#in, out, flows, ..Entry::unused(&mapping) })
+            Ok(Entry { r#in, out, flows, ..Entry::unused(&mapping, labels.of(rule)) })
         };
         let mappings: Result<_> = mappings::list(maps)?.into_iter().map(entry).collect();
         Ok(Self { mappings: mappings? })
@@ -99,8 +103,11 @@ impl Mappings {
 }
 
 impl Entry {
-    fn unused(mapping: &Mapping) -> Self {
+    fn unused(mapping: &Mapping, label: Label) -> Self {
+        let Label { origin, name } = label;
         Self {
+            origin,
+            name: (!name.is_empty()).then_some(name),
             protocol: mapping.host.protocol.to_string(),
             host: Host::of(mapping),
             container: Container::of(mapping),
@@ -146,6 +153,8 @@ impl Listing for Mappings {
             Column::Text("HOST"),
             Column::Text("CONTAINER"),
             Column::Text("PROTOCOL"),
+            Column::Text("ORIGIN"),
+            Column::Text("NAME"),
             Column::Number("PACKETS IN"),
             Column::Number("OUT"),
             Column::Number("BYTES IN"),
@@ -157,14 +166,16 @@ impl Listing for Mappings {
     }
 }
 
-fn row(entry: &Entry) -> [String; 9] {
-    let Entry { protocol, host, container, r#in, out, flows } = entry;
+fn row(entry: &Entry) -> [String; 11] {
+    let Entry { protocol, host, container, origin, name, r#in, out, flows } = entry;
     let any = if container.address.is_ipv4() { "*" } else { "[::]" };
     let address = host.address.map_or_else(|| any.to_owned(), bracketed);
     [
         format!("{address}:{}", ports(host.port_first, host.port_last)),
         format!("{}:{}", bracketed(container.address), ports(container.port_first, container.port_last)),
         protocol.clone(),
+        origin.to_string(),
+        name.clone().unwrap_or_else(|| "-".to_owned()),
         r#in.packets.to_string(),
         out.packets.to_string(),
         r#in.bytes.to_string(),
@@ -190,10 +201,15 @@ mod tests {
             r#in: Traffic { packets: 6, bytes: 432 },
             out: Traffic { packets: 4, bytes: 1234 },
             flows: Flows { active: 1, total: 2 },
-            ..Entry::unused(&mapping("8080:172.17.0.2:80"))
+            ..Entry::unused(&mapping("8080:172.17.0.2:80"), Label { origin: Origin::Docker, name: "web".to_owned() })
         };
         let others = ["192.0.2.1:53:172.17.0.3:5353/udp", "8000-8010:[fd00::2]:80-90/sctp", "[::1]:80:[fd00::2]:80"];
-        Mappings { mappings: [used].into_iter().chain(others.map(|text| Entry::unused(&mapping(text)))).collect() }
+        Mappings {
+            mappings: [used]
+                .into_iter()
+                .chain(others.map(|text| Entry::unused(&mapping(text), Label::default())))
+                .collect(),
+        }
     }
 
     #[test]
@@ -203,12 +219,15 @@ mod tests {
             "protocol": "tcp",
             "host": { "address": null, "port_first": 8080, "port_last": 8080 },
             "container": { "address": "172.17.0.2", "port_first": 80, "port_last": 80 },
+            "origin": "docker",
+            "name": "web",
             "in": { "packets": 6, "bytes": 432 },
             "out": { "packets": 4, "bytes": 1234 },
             "flows": { "active": 1, "total": 2 },
         });
         assert_eq!(json["mappings"][0], expected);
         assert_eq!(json["mappings"][1]["host"]["address"], "192.0.2.1");
+        assert_eq!((&json["mappings"][1]["origin"], &json["mappings"][1]["name"]), (&json!("hand"), &json!(null)));
         let (host, container) = (&json["mappings"][2]["host"], &json["mappings"][2]["container"]);
         assert_eq!(*host, json!({ "address": null, "port_first": 8000, "port_last": 8010 }));
         assert_eq!(*container, json!({ "address": "fd00::2", "port_first": 80, "port_last": 90 }));
@@ -218,8 +237,8 @@ mod tests {
     fn the_table_has_a_line_for_each_mapping() {
         let text = listing().text();
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["*:8080", "172.17.0.2:80", "tcp", "6", "4", "432", "1234", "1", "2"]);
-        assert_eq!(lines[2][..3], ["192.0.2.1:53", "172.17.0.3:5353", "udp"]);
+        assert_eq!(lines[1], ["*:8080", "172.17.0.2:80", "tcp", "docker", "web", "6", "4", "432", "1234", "1", "2"]);
+        assert_eq!(lines[2][..5], ["192.0.2.1:53", "172.17.0.3:5353", "udp", "hand", "-"]);
         assert_eq!(lines[3][..3], ["[::]:8000-8010", "[fd00::2]:80-90", "sctp"]);
         assert_eq!(lines[4][..3], ["[::1]:80", "[fd00::2]:80", "tcp"]);
     }

@@ -21,7 +21,7 @@ pub enum Change {
     /// Another one gets its ports; flows of ports that both have go on.
     Alter(Mapping, Installed),
     /// It is in force already.
-    Nothing(Mapping),
+    Nothing(Installed),
 }
 
 impl Change {
@@ -29,9 +29,8 @@ impl Change {
     #[must_use]
     pub fn mapping(&self) -> &Mapping {
         match self {
-            Self::Add(mapping) | Self::Replace(mapping, _) | Self::Alter(mapping, _) | Self::Nothing(mapping) => {
-                mapping
-            }
+            Self::Add(mapping) | Self::Replace(mapping, _) | Self::Alter(mapping, _) => mapping,
+            Self::Nothing(installed) => &installed.mapping,
         }
     }
 
@@ -147,7 +146,7 @@ fn change(present: &ByHost<'_>, wanted: &Mapping, replace: bool) -> Result<Chang
     let others = present.overlapping(&wanted.host);
     match others.as_slice() {
         [] => Ok(Change::Add(*wanted)),
-        [same] if same.mapping == *wanted => Ok(Change::Nothing(*wanted)),
+        [same] if same.mapping == *wanted => Ok(Change::Nothing(*same)),
         [other, ..] if !replace => Err(Conflict::Taken { wanted: *wanted, present: other.mapping }),
         [other] if other.mapping.agrees_with(wanted) => Ok(Change::Alter(*wanted, *other)),
         _ => Ok(Change::Replace(*wanted, others)),

@@ -1,11 +1,14 @@
 //! Changes of the maps, each all or nothing.
 
+use std::collections::HashMap;
+
 use anyhow::Result;
 use netfwd_common::abi::{Rule, V4, V6};
 
 use super::{
     Change, Installed,
     entries::{self, Entries, Entry},
+    labels,
     ports::Reservations,
 };
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
         rules::{self, Allocator},
     },
     host::ports::{self, PortSet},
-    mapping::Mapping,
+    mapping::{Label, Mapping},
 };
 
 /// What was begun of one change.
@@ -28,21 +31,43 @@ struct Made<'c> {
     done: usize,
 }
 
-/// Puts changes in force. `reserved` are the ports that the host's sockets do not get now.
-pub(super) fn add(maps: &mut Maps, before: &Entries, reserved: &PortSet, changes: &[Change]) -> Result<()> {
+/// Puts changes in force, each mapping with its label; without one it is made by hand. `reserved` are the ports that the
+/// host's sockets do not get now.
+pub(super) fn add(
+    maps: &mut Maps,
+    before: &Entries,
+    reserved: &PortSet,
+    changes: &[Change],
+    labels: &HashMap<Mapping, Label>,
+) -> Result<()> {
+    for change in changes {
+        if let Change::Nothing(installed) = change {
+            labels::set(maps, installed.rule, &label_of(labels, &installed.mapping))?;
+        }
+    }
     if changes.iter().all(Change::is_nothing) {
         return Ok(());
     }
     remove_all(maps, &before.stale)?;
     let reservations = Reservations::new(reserved.clone(), before);
     let mut made = Vec::new();
-    if let Err(error) = make(maps, before, &reservations, changes, &mut made) {
+    if let Err(error) = make(maps, before, &reservations, changes, labels, &mut made) {
         return Err(match undo(maps, before, &made).and(reservations.restore()) {
             Ok(()) => error.context("no mapping was added"),
             Err(second) => error.context(format!("mappings were added in part, and cannot be removed ({second:#})")),
         });
     }
-    made.iter().try_for_each(|made| finish(maps, before, made))
+    for made in &made {
+        finish(maps, before, made)?;
+        if let Change::Alter(mapping, present) = made.change {
+            labels::set(maps, present.rule, &label_of(labels, mapping))?;
+        }
+    }
+    Ok(())
+}
+
+fn label_of(labels: &HashMap<Mapping, Label>, mapping: &Mapping) -> Label {
+    labels.get(mapping).cloned().unwrap_or_default()
 }
 
 /// Removes mappings with all their flows, and returns them.
@@ -63,6 +88,7 @@ fn make<'c>(
     before: &Entries,
     reservations: &Reservations,
     changes: &'c [Change],
+    labels: &HashMap<Mapping, Label>,
     made: &mut Vec<Made<'c>>,
 ) -> Result<()> {
     let mut allocator = Allocator::new(maps)?;
@@ -70,7 +96,11 @@ fn make<'c>(
         let entries = entries::plan(&change.mapping().host, &reservations.foreign);
         let rule = match change {
             Change::Alter(_, present) => present.rule,
-            Change::Add(_) | Change::Replace(..) | Change::Nothing(_) => allocator.allocate(maps)?,
+            Change::Add(_) | Change::Replace(..) | Change::Nothing(_) => {
+                let rule = allocator.allocate(maps)?;
+                labels::set(maps, rule, &label_of(labels, change.mapping()))?;
+                rule
+            }
         };
         // What replaces another mapping is in force before it takes its place: no packet comes in between.
         if let Change::Replace(..) = change {

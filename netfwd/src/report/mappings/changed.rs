@@ -144,7 +144,10 @@ mod tests {
     fn the_text_tells_what_became_of_a_mapping() {
         let web = mapping("8080:172.17.0.2:80");
         assert_eq!(text(Change::Add(web)), "mapped 8080/tcp to 172.17.0.2:80");
-        assert_eq!(text(Change::Nothing(web)), "8080/tcp is mapped to 172.17.0.2:80 already, nothing changed");
+        assert_eq!(
+            text(Change::Nothing(installed("8080:172.17.0.2:80"))),
+            "8080/tcp is mapped to 172.17.0.2:80 already, nothing changed"
+        );
         let others = vec![installed("8080:172.17.0.3:80"), installed("8080-8081:172.17.0.2:1-2")];
         assert_eq!(
             text(Change::Replace(web, others)),

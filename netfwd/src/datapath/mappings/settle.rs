@@ -1,0 +1,114 @@
+//! Which of the mappings that are wanted can be: two of them cannot have the same host port.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use super::Conflict;
+use crate::mapping::{Label, Mapping};
+
+/// A mapping that somebody wants, and who.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The mapping.
+    pub mapping: Mapping,
+    /// Whose it is.
+    pub label: Label,
+}
+
+/// One that cannot be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What was wanted.
+    pub wanted: Wanted,
+    /// Why it cannot be.
+    pub why: Conflict,
+}
+
+/// What can be, in the order of host parts, and what cannot. `kept` are mappings that stay as they are, and `own` the
+/// host's addresses. The first origin goes first, and of one origin the first host part.
+pub(super) fn settle(kept: &[Mapping], own: &HashSet<IpAddr>, wanted: &[Wanted]) -> (Vec<Wanted>, Vec<Refused>) {
+    let mut sorted: Vec<_> = wanted.to_vec();
+    sorted.sort_by(|a, b| {
+        (a.label.origin, a.mapping.host, &a.label.name).cmp(&(b.label.origin, b.mapping.host, &b.label.name))
+    });
+    let (mut settled, mut refused) = (Vec::<Wanted>::new(), Vec::new());
+    for wanted in sorted {
+        let taken = kept.iter().chain(settled.iter().map(|one| &one.mapping));
+        let present = taken.copied().find(|present| present.host.overlaps(&wanted.mapping.host));
+        match present {
+            // Two want the same: then it is the first one's.
+            Some(present) if present == wanted.mapping => {}
+            Some(present) => refused.push(Refused { why: Conflict::Taken { wanted: wanted.mapping, present }, wanted }),
+            None if own.contains(&wanted.mapping.container) => {
+                refused.push(Refused { why: Conflict::Own { mapping: wanted.mapping }, wanted });
+            }
+            None => settled.push(wanted),
+        }
+    }
+    settled.sort_by_key(|wanted| wanted.mapping.host);
+    (settled, refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mapping::{Origin, tests::mapping};
+
+    fn wanted(origin: Origin, text: &str) -> Wanted {
+        Wanted { mapping: mapping(text), label: Label { origin, name: text.to_owned() } }
+    }
+
+    fn settled(kept: &[&str], all: &[Wanted]) -> (Vec<String>, Vec<String>) {
+        let kept: Vec<_> = kept.iter().map(|text| mapping(text)).collect();
+        let (settled, refused) = settle(&kept, &HashSet::from(["172.17.0.1".parse().unwrap()]), all);
+        let text = |wanted: &Wanted| format!("{} {}", wanted.label.origin, wanted.mapping);
+        (settled.iter().map(text).collect(), refused.iter().map(|one| text(&one.wanted)).collect())
+    }
+
+    #[test]
+    fn the_users_hand_goes_before_the_configuration_and_that_before_docker() {
+        let docker = wanted(Origin::Docker, "80:172.17.0.2:80");
+        let config = wanted(Origin::Config, "80:172.17.0.3:80");
+        let both = [docker.clone(), config];
+        let (first, second) = ("config 80:172.17.0.3:80/tcp".to_owned(), "docker 80:172.17.0.2:80/tcp".to_owned());
+        assert_eq!(settled(&[], &both), (vec![first.clone()], vec![second.clone()]));
+        assert_eq!(settled(&["80:172.17.0.4:80"], &both), (vec![], vec![first, second.clone()]));
+        assert_eq!(
+            settled(&["80:172.17.0.2:80"], std::slice::from_ref(&docker)),
+            (vec![], vec![]),
+            "there is nothing to add to it"
+        );
+        assert_eq!(settled(&["80:[fd00::2]:80"], &[docker]), (vec![second], vec![]));
+    }
+
+    #[test]
+    fn the_host_itself_is_no_container() {
+        let refused = settled(&[], &[wanted(Origin::Docker, "80:172.17.0.1:80")]).1;
+        assert_eq!(refused, ["docker 80:172.17.0.1:80/tcp"]);
+    }
+
+    fn any() -> impl Strategy<Value = Wanted> {
+        let origin = prop_oneof![Just(Origin::Config), Just(Origin::Docker)];
+        (origin, 1_u16..20, 0_u16..6, 2_u8..5).prop_map(|(origin, first, more, container)| {
+            let last = first + more;
+            wanted(origin, &format!("{first}-{last}:172.17.0.{container}:{first}-{last}"))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_settled_shares_a_port_and_settling_it_again_changes_nothing(some in prop::collection::vec(any(), 0..12)) {
+            let kept = [mapping("7:172.17.0.9:7")];
+            let (settled, refused) = settle(&kept, &HashSet::new(), &some);
+            let taken: Vec<_> = kept.iter().chain(settled.iter().map(|one| &one.mapping)).collect();
+            for (place, one) in taken.iter().enumerate() {
+                prop_assert!(taken.iter().skip(place + 1).all(|other| !one.host.overlaps(&other.host)));
+            }
+            for one in refused {
+                prop_assert!(taken.iter().any(|present| present.host.overlaps(&one.wanted.mapping.host)));
+            }
+            prop_assert_eq!(settle(&kept, &HashSet::new(), &settled).0, settled);
+        }
+    }
+}
