@@ -9,6 +9,7 @@ pub mod clock;
 pub mod commands;
 pub mod context;
 pub mod datapath;
+pub mod docker;
 pub mod family;
 pub mod filter;
 pub mod host;
