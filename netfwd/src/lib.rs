@@ -16,3 +16,4 @@ pub mod host;
 pub mod mapping;
 pub mod render;
 pub mod report;
+pub mod uplink;

@@ -1,25 +1,20 @@
 //! `netfwd attach`.
 
 pub(super) mod outcome;
-mod parse;
-mod resolve;
 
 use std::net::IpAddr;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use ipnet::IpNet;
-use netfwd_common::abi::Filtering;
 
 use crate::{
     context::Context,
     datapath::{
-        hook::Hook,
         host_access::Outcome,
         ports::Range,
-        uplinks::{self, Choices, Host},
-        xdp,
+        uplinks::{self, Host},
     },
+    uplink::{self, FilteringChoice, HookChoice, Options, XdpChoice, parse},
 };
 
 const NO_HIERARCHY: &str = "no cgroup2 file system is mounted here, so this host's own processes do not reach mapped \
@@ -128,76 +123,25 @@ enum FastPath {
 // A name of its own: clap would take a `Vec` for an option that is given several times.
 type Ranges = Vec<Range>;
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FilteringChoice {
-    /// Everybody
-    Endpoint,
-    /// Whomever the container has sent to, from any port
-    Address,
-    /// Whomever the container has sent to, from the port that it sent to
-    AddressAndPort,
-}
-
-impl FilteringChoice {
-    const fn filtering(self) -> Filtering {
-        match self {
-            Self::Endpoint => Filtering::Endpoint,
-            Self::Address => Filtering::Address,
-            Self::AddressAndPort => Filtering::AddressAndPort,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum HookChoice {
-    /// TCX if the kernel has it (6.6), else tc
-    Auto,
-    /// A TCX link
-    Tcx,
-    /// A filter on the clsact queueing discipline
-    Tc,
-}
-
-impl HookChoice {
-    const fn hook(self) -> Option<Hook> {
-        match self {
-            Self::Auto => None,
-            Self::Tcx => Some(Hook::Tcx),
-            Self::Tc => Some(Hook::Tc),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum XdpChoice {
-    /// In the driver of hardware and of virtio, if it can
-    Auto,
-    /// In the driver, whatever it is
-    Native,
-    /// In the kernel, for any interface: no faster
-    Generic,
-    /// Not at all
-    Off,
-}
-
-impl XdpChoice {
-    const fn choice(self) -> xdp::Choice {
-        match self {
-            Self::Auto => xdp::Choice::Auto,
-            Self::Native => xdp::Choice::Native,
-            Self::Generic => xdp::Choice::Generic,
-            Self::Off => xdp::Choice::Off,
-        }
-    }
-}
-
-impl Args {
-    fn choices(&self) -> Choices {
-        Choices {
-            addresses: self.addresses.iter().copied().collect(),
-            subnets: self.subnets.iter().copied().collect(),
-            bridges: self.bridges.iter().cloned().collect(),
-            xdp: self.xdp.choice(),
+impl From<&Args> for Options {
+    fn from(args: &Args) -> Self {
+        Self {
+            interface: args.interface.clone(),
+            bridges: args.bridges.clone(),
+            subnets: args.subnets.clone(),
+            addresses: args.addresses.clone(),
+            no_masquerade: args.no_masquerade.clone(),
+            ports: args.ports.clone().unwrap_or_default(),
+            parity: args.parity,
+            filtering: args.filtering.into(),
+            max_ports_per_source: args.max_ports_per_source,
+            clamp_mss: args.clamp_mss,
+            pick_up: args.pick_up,
+            fast_path: args.fast_path == FastPath::On,
+            xdp: args.xdp.into(),
+            hook: args.hook.into(),
+            host_access: !args.no_host_access,
+            max_flows: [args.max_flows, args.max_flows6],
         }
     }
 }
@@ -205,7 +149,7 @@ impl Args {
 /// Attaches.
 pub fn run(args: &Args, context: &Context) -> Result<()> {
     let host = Host::look()?;
-    let resolved = resolve::resolve(args, &host.interfaces)?;
+    let resolved = uplink::resolve(&Options::from(args), &host.interfaces)?;
     let report = uplinks::attach(&context.pin_dir, &host, &resolved.request)?;
     for line in outcome::lines(&resolved.request, &report, &host.interfaces) {
         context.say(&line)?;

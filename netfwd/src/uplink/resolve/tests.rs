@@ -3,6 +3,7 @@ use netfwd_common::abi::{Filtering, PortChoice};
 
 use super::*;
 use crate::{
+    commands::attach::Args,
     family::Family as _,
     host::interfaces::{Address, Ipv6},
 };
@@ -43,7 +44,7 @@ fn host() -> Interfaces {
 
 fn resolved(line: &str, interfaces: &Interfaces) -> Result<Resolved> {
     let words = ["attach"].into_iter().chain(line.split(' '));
-    resolve(&Line::try_parse_from(words).unwrap().args, interfaces)
+    resolve(&Options::from(&Line::try_parse_from(words).unwrap().args), interfaces)
 }
 
 fn wanted(line: &str) -> Wanted {

@@ -16,7 +16,7 @@ const MAX_SEGMENT: u16 = 65_495;
 
 /// The largest TCP segment that is let pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clamp {
+pub enum Clamp {
     /// As the uplink's MTU allows.
     Mtu,
     /// Of so many bytes over IPv4.
@@ -24,7 +24,7 @@ pub(super) enum Clamp {
 }
 
 /// A subnet; bits of hosts in it do not matter.
-pub(super) fn subnet(text: &str) -> Result<IpNet, String> {
+pub fn subnet(text: &str) -> Result<IpNet, String> {
     let subnet = text.parse().map_err(|_| why_no_subnet(text)).map(|subnet: IpNet| subnet.trunc())?;
     if is_link_local(subnet) {
         return Err("link-local addresses never leave their link, so there is nothing to masquerade".to_owned());
@@ -33,17 +33,17 @@ pub(super) fn subnet(text: &str) -> Result<IpNet, String> {
 }
 
 /// Destinations; bits of hosts in them do not matter.
-pub(super) fn destinations(text: &str) -> Result<IpNet, String> {
+pub fn destinations(text: &str) -> Result<IpNet, String> {
     text.parse().map_err(|_| why_no_subnet(text)).map(|subnet: IpNet| subnet.trunc())
 }
 
 /// An address.
-pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+pub fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "not an address such as 192.0.2.1 or 2001:db8::1".to_owned())
 }
 
 /// Ranges of ports, or single ones, the lowest first.
-pub(super) fn ports(text: &str) -> Result<Vec<Range>, String> {
+pub fn ports(text: &str) -> Result<Vec<Range>, String> {
     let mut ranges: Vec<_> = text.split(',').map(range).collect::<Result<_, _>>()?;
     if ranges.len() > MAX_RANGES {
         return Err(format!("{} ranges, of which there may be {MAX_RANGES}", ranges.len()));
@@ -59,7 +59,7 @@ pub(super) fn ports(text: &str) -> Result<Vec<Range>, String> {
 }
 
 /// `mtu` or a number of bytes.
-pub(super) fn clamp(text: &str) -> Result<Clamp, String> {
+pub fn clamp(text: &str) -> Result<Clamp, String> {
     if text == "mtu" {
         return Ok(Clamp::Mtu);
     }

@@ -7,7 +7,7 @@ mod tests;
 use anyhow::Result;
 use netfwd_common::abi::{self, Role, Rule};
 
-use super::{Args, FastPath, parse::Clamp};
+use super::{Clamp, Options};
 use crate::{
     datapath::{
         ports,
@@ -22,47 +22,48 @@ const HEADERS: [u32; 2] = [40, 60];
 const MIN_SEGMENT_V6: u16 = 1280 - 60;
 
 /// What to attach.
-pub(super) struct Resolved {
-    pub(super) request: Request,
+pub struct Resolved {
+    /// What attach is told.
+    pub request: Request,
     /// What is not done, and why.
-    pub(super) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// Validates everything, before anything is done.
-pub(super) fn resolve(args: &Args, interfaces: &Interfaces) -> Result<Resolved> {
-    let uplink = interfaces.named(&args.interface)?;
-    let interface = options(args, uplink)?;
-    let choices = args.choices();
-    let (v4, v6, notes) = networks::resolve(args, &choices, uplink, interfaces)?;
+pub fn resolve(options: &Options, interfaces: &Interfaces) -> Result<Resolved> {
+    let uplink = interfaces.named(&options.interface)?;
+    let interface = interface(options, uplink)?;
+    let choices = options.choices();
+    let (v4, v6, notes) = networks::resolve(options, &choices, uplink, interfaces)?;
     let wanted = Wanted { ifindex: uplink.index, interface, choices, v4, v6 };
     let request = Request {
         interface: uplink.clone(),
         wanted,
-        hook: args.hook.hook(),
-        max_flows: [args.max_flows, args.max_flows6],
-        host_access: !args.no_host_access,
+        hook: options.hook,
+        max_flows: options.max_flows,
+        host_access: options.host_access,
     };
     Ok(Resolved { request, notes })
 }
 
-fn options(args: &Args, uplink: &Interface) -> Result<abi::Interface> {
+fn interface(options: &Options, uplink: &Interface) -> Result<abi::Interface> {
     Ok(abi::Interface {
         slot: 0,
         link_header: uplink.link_header()?,
         rule: Rule::default(),
-        ports: ports::choice(args.ports.as_deref().unwrap_or_default(), args.parity),
-        max_ports_per_source: args.max_ports_per_source.unwrap_or(0),
-        max_segment: args.clamp_mss.map_or([0; 2], |clamp| segments(clamp, uplink.mtu)).map(u16::to_be_bytes),
-        filtering: args.filtering.filtering().number(),
+        ports: ports::choice(&options.ports, options.parity),
+        max_ports_per_source: options.max_ports_per_source.unwrap_or(0),
+        max_segment: options.clamp_mss.map_or([0; 2], |clamp| segments(clamp, uplink.mtu)).map(u16::to_be_bytes),
+        filtering: options.filtering.number(),
         role: Role::Uplink.number(),
-        flags: flags(args),
+        flags: flags(options),
         pad: 0,
     })
 }
 
-fn flags(args: &Args) -> u8 {
-    let pick_up = if args.pick_up { abi::Interface::PICK_UP } else { 0 };
-    let fast_path = if args.fast_path == FastPath::On { abi::Interface::FAST_PATH } else { 0 };
+fn flags(options: &Options) -> u8 {
+    let pick_up = if options.pick_up { abi::Interface::PICK_UP } else { 0 };
+    let fast_path = if options.fast_path { abi::Interface::FAST_PATH } else { 0 };
     pick_up | fast_path
 }
 

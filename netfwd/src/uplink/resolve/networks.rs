@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use ipnet::IpNet;
 use netfwd_common::abi::{V4, V6};
 
-use super::super::Args;
+use super::Options;
 use crate::{
     cli::Misuse,
     datapath::uplinks::{Choices, Networks},
@@ -16,7 +16,7 @@ use crate::{
 
 /// Both families' networks, and what is not masqueraded of what might be.
 pub(super) fn resolve(
-    args: &Args,
+    options: &Options,
     choices: &Choices,
     uplink: &Interface,
     interfaces: &Interfaces,
@@ -47,8 +47,8 @@ pub(super) fn resolve(
         }
     };
     Ok((
-        Networks { exclusions: excluded::<V4>(args), ..v4 },
-        Networks { exclusions: excluded::<V6>(args), ..v6 },
+        Networks { exclusions: excluded::<V4>(options), ..v4 },
+        Networks { exclusions: excluded::<V6>(options), ..v6 },
         notes,
     ))
 }
@@ -100,8 +100,8 @@ fn networks<A: Family>(subnets: BTreeSet<A::Net>, address: A) -> Result<Networks
     Ok(Networks { subnets, exclusions: Vec::new() })
 }
 
-fn excluded<A: Family>(args: &Args) -> Vec<A::Net> {
-    let excluded: BTreeSet<_> = args.no_masquerade.iter().filter_map(|net| A::from_net(*net)).collect();
+fn excluded<A: Family>(options: &Options) -> Vec<A::Net> {
+    let excluded: BTreeSet<_> = options.no_masquerade.iter().filter_map(|net| A::from_net(*net)).collect();
     excluded.into_iter().collect()
 }
 

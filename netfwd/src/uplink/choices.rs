@@ -1,0 +1,72 @@
+//! What users choose by a word.
+
+use clap::ValueEnum;
+use netfwd_common::abi::Filtering;
+
+use crate::datapath::{hook::Hook, xdp};
+
+/// Who may send to an outside port that a container has by its own doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FilteringChoice {
+    /// Everybody
+    Endpoint,
+    /// Whomever the container has sent to, from any port
+    Address,
+    /// Whomever the container has sent to, from the port that it sent to
+    AddressAndPort,
+}
+
+/// How programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HookChoice {
+    /// TCX if the kernel has it (6.6), else tc
+    Auto,
+    /// A TCX link
+    Tcx,
+    /// A filter on the clsact queueing discipline
+    Tc,
+}
+
+/// Whether UDP of known flows is taken before the host's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum XdpChoice {
+    /// In the driver of hardware and of virtio, if it can
+    Auto,
+    /// In the driver, whatever it is
+    Native,
+    /// In the kernel, for any interface: no faster
+    Generic,
+    /// Not at all
+    Off,
+}
+
+impl From<FilteringChoice> for Filtering {
+    fn from(choice: FilteringChoice) -> Self {
+        match choice {
+            FilteringChoice::Endpoint => Self::Endpoint,
+            FilteringChoice::Address => Self::Address,
+            FilteringChoice::AddressAndPort => Self::AddressAndPort,
+        }
+    }
+}
+
+impl From<HookChoice> for Option<Hook> {
+    fn from(choice: HookChoice) -> Self {
+        match choice {
+            HookChoice::Auto => None,
+            HookChoice::Tcx => Some(Hook::Tcx),
+            HookChoice::Tc => Some(Hook::Tc),
+        }
+    }
+}
+
+impl From<XdpChoice> for xdp::Choice {
+    fn from(choice: XdpChoice) -> Self {
+        match choice {
+            XdpChoice::Auto => Self::Auto,
+            XdpChoice::Native => Self::Native,
+            XdpChoice::Generic => Self::Generic,
+            XdpChoice::Off => Self::Off,
+        }
+    }
+}
