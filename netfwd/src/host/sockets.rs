@@ -1,5 +1,7 @@
 //! The sockets of the host's network namespace, and whose they are.
 
+mod listeners;
+
 use std::{
     fmt, fs,
     io::{self, BufReader},
@@ -46,15 +48,16 @@ pub struct Holder {
 }
 
 impl Sockets {
-    /// The sockets of this thread's network namespace.
+    /// The sockets of this thread's network namespace, but for those that are connected with TCP.
     pub fn read() -> Result<Self> {
-        let mut sockets = Vec::new();
-        for name in ["tcp", "tcp6"] {
-            let TcpNetEntries(entries) = table(name)?.unwrap_or(TcpNetEntries(Vec::new()));
-            sockets.extend(entries.iter().map(|entry| {
-                Socket::new(Transport::Tcp, entry.local_address, entry.state == TcpState::Listen, entry.inode)
-            }));
-        }
+        let listeners = listeners::read().context("cannot list the host's listening sockets")?;
+        let mut sockets = match listeners {
+            Some(listeners) => {
+                let listener = |(local, inode)| Socket::new(Transport::Tcp, local, true, inode);
+                listeners.into_iter().map(listener).collect()
+            }
+            None => tcp()?,
+        };
         for name in ["udp", "udp6"] {
             let UdpNetEntries(entries) = table(name)?.unwrap_or(UdpNetEntries(Vec::new()));
             sockets.extend(entries.iter().map(|entry| {
@@ -65,6 +68,13 @@ impl Sockets {
         let endpoints = fs::read_to_string(file("sctp/eps")).unwrap_or_default();
         sockets.extend(endpoints.lines().skip(1).filter_map(sctp_endpoint).flatten());
         Ok(Self(sockets))
+    }
+
+    /// Those that are connected with TCP too. The kernel walks all its connections for them, which takes a while.
+    pub fn with_connected(mut self) -> Result<Self> {
+        self.0.retain(|socket| socket.protocol != Transport::Tcp);
+        self.0.extend(tcp()?);
+        Ok(self)
     }
 
     /// The ports that any socket has of a host address, by which nothing else should be reached.
@@ -152,6 +162,18 @@ fn file(name: &str) -> PathBuf {
     [DIRECTORY, name].iter().collect()
 }
 
+/// All TCP sockets.
+fn tcp() -> Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for name in ["tcp", "tcp6"] {
+        let TcpNetEntries(entries) = table(name)?.unwrap_or(TcpNetEntries(Vec::new()));
+        sockets.extend(entries.iter().map(|entry| {
+            Socket::new(Transport::Tcp, entry.local_address, entry.state == TcpState::Listen, entry.inode)
+        }));
+    }
+    Ok(sockets)
+}
+
 /// A table of sockets; `None` where the kernel does not know the family.
 fn table<T: FromBufReadSI>(name: &str) -> Result<Option<T>> {
     let cannot_read = || format!("cannot read the host's sockets ({})", file(name).display());
@@ -227,11 +249,29 @@ pub(crate) mod tests {
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let sockets = Sockets::read().unwrap();
+        let all = sockets.clone().with_connected().unwrap();
         let [socket] = sockets.serving(&mapping(&format!("{port}:172.17.0.2:80")).host)[..] else { panic!("{port}") };
         assert_eq!(socket.holder().unwrap().pid, i32::try_from(std::process::id()).unwrap());
         let connected = client.local_addr().unwrap().port();
         assert_eq!(found(&sockets, &format!("{connected}:172.17.0.2:80")), [] as [u16; 0]);
-        assert!(sockets.ports(Transport::Tcp, Ipv4Addr::UNSPECIFIED.into()).contains(connected));
+        let ports = |sockets: &Sockets| sockets.ports(Transport::Tcp, Ipv4Addr::UNSPECIFIED.into());
+        assert!(ports(&all).contains(connected) && !ports(&sockets).contains(connected));
+        assert_eq!(found(&all, &format!("{port}:172.17.0.2:80")), [port]);
+    }
+
+    #[test]
+    fn both_ways_to_find_listeners_find_the_same() {
+        let listeners = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"].map(|at| TcpListener::bind(at).unwrap());
+        // Other tests listen too.
+        let own = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        let listening = |sockets: Vec<Socket>| {
+            let is_own = |socket: &Socket| socket.protocol == Transport::Tcp && own.contains(&socket.local);
+            let mut those: Vec<_> = sockets.into_iter().filter(is_own).collect();
+            those.sort_by_key(|socket| socket.local);
+            those
+        };
+        assert_eq!(listening(Sockets::read().unwrap().0), listening(tcp().unwrap()));
+        assert_eq!(listening(Sockets::read().unwrap().0).len(), own.len());
     }
 
     #[test]
