@@ -119,8 +119,13 @@ impl Lab {
 
     /// Starts netfwd in the host.
     pub fn spawn_netfwd(&self, arguments: &[&str]) -> Result<Process> {
+        self.spawn_netfwd_with(arguments, &[])
+    }
+
+    /// Starts netfwd in the host, with these variables in its environment.
+    pub fn spawn_netfwd_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Process> {
         let mut command = self.host.command(&self.netfwd)?;
-        command.args(arguments).env(PIN_DIR, &self.pin_dir);
+        command.args(arguments).env(PIN_DIR, &self.pin_dir).envs(variables.iter().copied());
         Process::start(command, format!("`netfwd {}` in {}", arguments.join(" "), self.host.name()))
     }
 

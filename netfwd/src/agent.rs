@@ -1,23 +1,27 @@
 //! The resident process. It keeps nothing that the kernel part needs: that works when this process is gone.
 
+mod alone;
+mod desired;
+mod look;
+mod signals;
+
 use std::{future::Future, io, time::Duration};
 
 use anyhow::{Context as _, Result};
+use sd_notify::NotifyState;
 use tokio::{
     runtime::Builder,
-    select,
-    signal::unix::{Signal, SignalKind, signal},
-    task,
+    select, task,
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::{
-    datapath::{
-        pin::PinDir,
-        uplinks::{self, Round},
-    },
-    host::events::Events,
-};
+use crate::{datapath::pin::PinDir, docker, host::events::Events, persist::Store};
+use alone::Alone;
+use desired::Desired;
+use look::Looker;
+use signals::Signals;
+
+pub use look::Look;
 
 /// Changes often come as several messages: an address goes, and another one comes.
 const QUIET: Duration = Duration::from_millis(50);
@@ -28,42 +32,78 @@ const REGULARLY: Duration = Duration::from_secs(5);
 /// How long a change that has begun may take when the process is to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Follows the host until it is told to end by SIGTERM or SIGINT. `told` gets what each look has come to.
-pub fn run(pin_dir: &PinDir, told: impl FnMut(Result<Option<Round>>) -> Result<()>) -> Result<()> {
+/// What the agent is to do besides following the host.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Uplinks to attach.
+    pub uplinks: Vec<String>,
+    /// Whether to publish what Docker's containers publish.
+    pub docker: bool,
+}
+
+/// What there is to tell.
+#[derive(Debug)]
+pub enum News {
+    /// What a look has come to.
+    Look(Box<Result<Look>>),
+    /// Docker cannot be asked, and why: what is known of it stays.
+    NoDocker(String),
+}
+
+/// Works until it is told to end by SIGTERM or SIGINT. `told` gets all news.
+pub fn run(pin_dir: &PinDir, store: &Store, options: &Options, told: impl FnMut(News) -> Result<()>) -> Result<()> {
+    let _alone = Alone::claim(pin_dir)?;
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(until_told(pin_dir, told));
+    let result = runtime.block_on(until_told(Looker::new(pin_dir, store), options, told));
     runtime.shutdown_timeout(GRACE);
     result
 }
 
-async fn until_told(pin_dir: &PinDir, told: impl FnMut(Result<Option<Round>>) -> Result<()>) -> Result<()> {
-    let failed = "cannot wait for signals";
-    let mut terminate = signal(SignalKind::terminate()).context(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).context(failed)?;
-    select! {
-        result = follow(pin_dir, told) => result,
-        () = came(&mut terminate) => Ok(()),
-        () = came(&mut interrupt) => Ok(()),
+async fn until_told(looker: Looker, options: &Options, told: impl FnMut(News) -> Result<()>) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    let result = select! {
+        result = follow(looker, options, told) => result,
+        () = signals.end() => Ok(()),
+    };
+    notify(&[NotifyState::Stopping]);
+    result
+}
+
+async fn follow(mut looker: Looker, options: &Options, mut told: impl FnMut(News) -> Result<()>) -> Result<()> {
+    // Before the first look: so nothing that happens after it goes unheard.
+    let events = Events::listen()?;
+    let mut docker = options.docker.then(|| docker::Engine::of_environment().map(docker::Watch::start)).transpose()?;
+    let mut desired = Desired::new(options);
+    loop {
+        let (back, look) = look(looker, desired.clone()).await?;
+        looker = back;
+        told(News::Look(Box::new(look)))?;
+        notify(&[NotifyState::Ready, NotifyState::Watchdog]);
+        select! {
+            // What is published is wanted at once.
+            update = next(&mut docker) => match update {
+                docker::Update::Changed(state) => desired.set_docker(&state),
+                docker::Update::Lost(reason) => told(News::NoDocker(reason))?,
+            },
+            heard = wait(|| events.next()) => heard?,
+        }
     }
 }
 
-async fn came(signal: &mut Signal) {
-    signal.recv().await;
-}
-
-async fn follow(pin_dir: &PinDir, mut told: impl FnMut(Result<Option<Round>>) -> Result<()>) -> Result<()> {
-    // Before the first look: so nothing that happens after it goes unheard.
-    let events = Events::listen()?;
-    loop {
-        told(look(pin_dir).await)?;
-        wait(|| events.next()).await?;
+async fn next(docker: &mut Option<docker::Watch>) -> docker::Update {
+    match docker {
+        Some(docker) => docker.next().await,
+        None => std::future::pending().await,
     }
 }
 
 /// On another thread: it waits for other processes that hold the lock.
-async fn look(pin_dir: &PinDir) -> Result<Option<Round>> {
-    let pin_dir = pin_dir.clone();
-    task::spawn_blocking(move || uplinks::follow(&pin_dir)).await.map_err(io::Error::other)?
+async fn look(mut looker: Looker, desired: Desired) -> Result<(Looker, Result<Look>)> {
+    let task = task::spawn_blocking(move || {
+        let look = looker.look(&desired);
+        (looker, look)
+    });
+    Ok(task.await.map_err(io::Error::other)?)
 }
 
 /// Waits until it is time for another look.
@@ -77,6 +117,12 @@ async fn wait<E: Future<Output = Result<()>>>(next: impl Fn() -> E) -> Result<()
         heard?;
     }
     Ok(())
+}
+
+/// Tells the service manager, if there is one (`sd_notify(3)`).
+fn notify(states: &[NotifyState<'_>]) {
+    // Nobody depends on it but the manager, who will see that nothing came.
+    sd_notify::notify(states).ok();
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
     context::Context,
     datapath::pin::{self, PinDir},
     host::kernel::Unsupported,
+    persist::{self, Store},
 };
 
 /// Arguments that are possible one by one, and not together: exit code 2.
@@ -53,6 +54,11 @@ pub struct Cli {
     #[arg(env = "NETFWD_PIN_DIR", hide_env_values = true)]
     pin_dir: PathBuf,
 
+    /// Where mappings are kept across reboots
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", default_value = persist::DEFAULT)]
+    #[arg(env = "NETFWD_STATE_DIR", hide_env_values = true)]
+    state_dir: PathBuf,
+
     /// Say more: also what stays as it is
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     verbose: bool,
@@ -72,8 +78,8 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn run(self) -> ExitCode {
-        let Self { json, pin_dir, verbose, command } = self;
-        let context = Context { pin_dir: PinDir::new(pin_dir), json, verbose };
+        let Self { json, pin_dir, state_dir, verbose, command } = self;
+        let context = Context { pin_dir: PinDir::new(pin_dir), store: Store::new(&state_dir), json, verbose };
         match command.run(&context) {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever reads the output has seen enough.

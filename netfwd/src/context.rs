@@ -5,13 +5,15 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::datapath::pin::PinDir;
+use crate::{datapath::pin::PinDir, persist::Store};
 
 /// The global options.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Where the kernel part is pinned.
     pub pin_dir: PinDir,
+    /// Mappings that are kept across reboots.
+    pub store: Store,
     /// Whether listings are JSON.
     pub json: bool,
     /// Whether to say more.

@@ -12,5 +12,6 @@ pub mod neighbours;
 pub mod netlink;
 pub mod other_ends;
 pub mod ports;
+pub mod routes;
 pub mod sockets;
 pub mod traffic_control;

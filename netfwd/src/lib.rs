@@ -14,6 +14,7 @@ pub mod family;
 pub mod filter;
 pub mod host;
 pub mod mapping;
+pub mod persist;
 pub mod render;
 pub mod report;
 pub mod uplink;

@@ -15,6 +15,7 @@ use crate::{
     },
     host::netlink::Netlink,
     mapping::{HostPorts, Mapping, Request},
+    persist::{Prepared, Store},
     render,
     report::mappings::Mapped,
 };
@@ -54,6 +55,10 @@ pub struct Args {
     /// the one of any.
     #[arg(long)]
     force: bool,
+
+    /// Keep the mappings across reboots, until they are unmapped: `netfwd run` makes them again
+    #[arg(long)]
+    persist: bool,
 }
 
 /// Adds the mappings.
@@ -62,9 +67,13 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let mut maps = Maps::open(&context.pin_dir)?;
     let netlink = Netlink::connect()?;
     let interfaces = netlink.interfaces()?;
-    let host = Host::look(&interfaces)?;
+    let host = Host::look(&interfaces, &args.mappings)?;
     let options = Options { replace: args.replace, force: args.force };
-    let changes = mappings::add(&mut maps, &host, &args.mappings, options)?;
+    let planned = mappings::plan(&maps, &host, &args.mappings, options)?;
+    let kept = keep(&context.store, &planned.changes, args.persist)?;
+    planned.apply(&mut maps)?;
+    kept.map(Prepared::commit).transpose()?;
+    let changes = planned.changes;
     addresses::refresh(&mut maps, &interfaces)?;
     for error in members::refresh(&context.pin_dir, &netlink, &interfaces, &mut maps)? {
         context.warn(&cli::one_line(&error));
@@ -72,6 +81,19 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     render::show(context, &Mapped::from(changes.as_slice()))?;
     let mappings: Vec<_> = changes.iter().map(Change::mapping).collect();
     warn_of_strangers(&maps, &host, &mappings, context)
+}
+
+/// Keeps the mappings across reboots if that is wanted, and no more what they take the place of. `None` if nothing changes.
+fn keep(store: &Store, changes: &[Change], persist: bool) -> Result<Option<Prepared>> {
+    let before = store.read()?;
+    let mut kept = before.clone();
+    for mapping in changes.iter().map(Change::mapping) {
+        kept.retain(|host, one| one == mapping || !host.overlaps(&mapping.host));
+        if persist {
+            kept.insert(mapping.host, *mapping);
+        }
+    }
+    if kept == before { Ok(None) } else { store.prepare(&kept).map(Some) }
 }
 
 /// A mapping to an address that is in no masqueraded subnet, or of an address that the host does not have, is likely

@@ -4,7 +4,11 @@ mod outcome;
 
 use anyhow::{Result, bail};
 
-use crate::{agent, cli, context::Context};
+use crate::{
+    agent::{self, News, Options},
+    cli,
+    context::Context,
+};
 use outcome::Teller;
 
 /// Follow the addresses of the host, until it is told to end
@@ -17,18 +21,33 @@ use outcome::Teller;
 /// The translation does not depend on it: when it ends, the kernel goes on with what it knew last. SIGTERM and SIGINT
 /// end it.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Attach to this uplink, and again when it is back after it was removed
+    #[arg(long = "uplink", value_name = "IFACE")]
+    uplinks: Vec<String>,
+
+    /// Forward the ports that Docker's containers publish, and masquerade Docker's networks
+    ///
+    /// Without `--uplink` the uplinks are the interfaces of the default routes. The engine is that of `DOCKER_HOST`, or at
+    /// /var/run/docker.sock.
+    #[arg(long)]
+    docker: bool,
+}
 
 /// Runs.
-pub fn run(_: &Args, context: &Context) -> Result<()> {
+pub fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(why) = context.pin_dir.why_hidden() {
         bail!(why);
     }
     let mut teller = Teller::default();
-    agent::run(&context.pin_dir, |round| {
-        let told = match round {
-            Ok(round) => teller.round(round.as_ref()),
-            Err(error) => teller.failure(cli::one_line(&error)),
+    let options = Options { uplinks: args.uplinks.clone(), docker: args.docker };
+    agent::run(&context.pin_dir, &context.store, &options, |news| {
+        let told = match news {
+            News::Look(look) => match *look {
+                Ok(look) => teller.look(&look),
+                Err(error) => teller.failure(cli::one_line(&error)),
+            },
+            News::NoDocker(reason) => teller.no_docker(reason),
         };
         told.failures.iter().for_each(|failure| context.complain(failure));
         told.warnings.iter().for_each(|warning| context.warn(warning));

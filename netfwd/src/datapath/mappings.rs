@@ -28,7 +28,7 @@ use crate::{
         ports::{PortSet, ephemeral, reserved},
         sockets::Sockets,
     },
-    mapping::{Mapping, Origin, Ports, Request, Selector},
+    mapping::{HostChoice, Label, Mapping, Origin, Ports, Request, Selector},
 };
 use entries::Entries;
 
@@ -70,12 +70,14 @@ pub struct Host {
 }
 
 impl Host {
-    /// Looks at the host.
-    pub fn look(interfaces: &Interfaces) -> Result<Self> {
+    /// Looks at the host for these requests: where one leaves the choice of a port to netfwd, at its connections as well.
+    pub fn look(interfaces: &Interfaces, requests: &[Request]) -> Result<Self> {
+        let sockets = Sockets::read()?;
+        let is_choice = requests.iter().any(|request| !matches!(request.host, HostChoice::These(_)));
         let addresses = interfaces.0.iter().flat_map(|interface| &interface.addresses);
         Ok(Self {
             addresses: addresses.map(|address| address.net.addr()).collect(),
-            sockets: Sockets::read()?,
+            sockets: if is_choice { sockets.with_connected()? } else { sockets },
             ephemeral: ephemeral()?,
             reserved: reserved()?,
         })
@@ -92,18 +94,40 @@ pub fn list(maps: &Maps) -> Result<Vec<Installed>> {
 /// A mapping that is in force already stays as it is. What stands in the way of another one is a [`Conflict`], unless
 /// the options say otherwise.
 pub fn add(maps: &mut Maps, host: &Host, requests: &[Request], options: Options) -> Result<Vec<Change>> {
+    let planned = plan(maps, host, requests, options)?;
+    planned.apply(maps)?;
+    Ok(planned.changes)
+}
+
+/// What adding mappings by hand would do.
+#[derive(Debug)]
+pub struct Planned {
+    entries: Entries,
+    reserved: PortSet,
+    /// What becomes of each.
+    pub changes: Vec<Change>,
+}
+
+/// Decides what [`add`] does, and does nothing.
+pub fn plan(maps: &Maps, host: &Host, requests: &[Request], options: Options) -> Result<Planned> {
     let entries = Entries::read(maps)?;
     let wanted = choose::choose(host, &entries.installed, requests)?;
     let changes = plan::plan(host, &entries.installed, &wanted, options)?;
-    transaction::add(maps, &entries, &host.reserved, &changes, &HashMap::new())?;
-    Ok(changes)
+    Ok(Planned { entries, reserved: host.reserved.clone(), changes })
+}
+
+impl Planned {
+    /// Does it, completely or not at all. Nothing has changed meanwhile: the caller holds the lock.
+    pub fn apply(&self, maps: &mut Maps) -> Result<()> {
+        transaction::add(maps, &self.entries, &self.reserved, &self.changes, &HashMap::new())
+    }
 }
 
 /// What bringing mappings about came to.
 #[derive(Debug, Default)]
 pub struct Brought {
-    /// What became of each that could be.
-    pub changes: Vec<Change>,
+    /// What became of each that could be, and whose it is.
+    pub changes: Vec<(Change, Label)>,
     /// Those that were not wanted any more.
     pub removed: Vec<Mapping>,
     /// Those that could not be.
@@ -120,14 +144,30 @@ pub fn bring(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]
     let (settled, refused) = settle::settle(&others, &host.addresses, wanted);
     let mappings: Vec<_> = settled.iter().map(|wanted| wanted.mapping).collect();
     let changes = plan::plan(host, &entries.installed, &mappings, Options { replace: true, force: true })?;
-    let labels = settled.into_iter().map(|wanted| (wanted.mapping, wanted.label)).collect();
+    let labels: HashMap<_, _> = settled.into_iter().map(|wanted| (wanted.mapping, wanted.label)).collect();
     transaction::add(maps, &entries, &host.reserved, &changes, &labels)?;
     let staying: HashSet<_> = changes.iter().flat_map(Change::replaces).map(|one| one.rule.id).collect();
     let is_leaving = |one: &Installed| !mappings.contains(&one.mapping) && !staying.contains(&one.rule.id);
     let leaving: Vec<_> = own.into_iter().filter(is_leaving).collect();
     let removed =
         if leaving.is_empty() { Vec::new() } else { transaction::remove(maps, &Entries::read(maps)?, &leaving)? };
-    Ok(Brought { changes, removed, refused })
+    let label = |change: &Change| labels.get(change.mapping()).cloned().unwrap_or_default();
+    let changes = changes.into_iter().map(|change| (label(&change), change)).map(|(label, change)| (change, label));
+    Ok(Brought { changes: changes.collect(), removed, refused })
+}
+
+/// Makes mappings by hand that are not there, and returns them. One whose port has another mapping, or whose container's
+/// address is the host's own, is left out.
+pub fn restore(maps: &mut Maps, host: &Host, kept: Vec<Mapping>) -> Result<Vec<(Change, Label)>> {
+    let entries = Entries::read(maps)?;
+    let is_free = |mapping: &Mapping| {
+        let taken = entries.installed.iter().any(|one| one.mapping.host.overlaps(&mapping.host));
+        !taken && !host.addresses.contains(&mapping.container)
+    };
+    let missing: Vec<_> = kept.into_iter().filter(is_free).collect();
+    let changes = plan::plan(host, &entries.installed, &missing, Options { replace: false, force: true })?;
+    transaction::add(maps, &entries, &host.reserved, &changes, &HashMap::new())?;
+    Ok(changes.into_iter().map(|change| (change, Label::default())).collect())
 }
 
 /// Removes mappings, all or none, with all their flows.
@@ -135,6 +175,11 @@ pub fn remove(maps: &mut Maps, selectors: &[Selector]) -> Result<Vec<Mapping>> {
     let entries = Entries::read(maps)?;
     let leaving = plan::find_all(&entries.installed, selectors)?;
     transaction::remove(maps, &entries, &leaving)
+}
+
+/// The mappings that [`remove`] would remove.
+pub fn find(maps: &Maps, selectors: &[Selector]) -> Result<Vec<Mapping>> {
+    Ok(plan::find_all(&list(maps)?, selectors)?.into_iter().map(|one| one.mapping).collect())
 }
 
 /// Removes all mappings, with all their flows.

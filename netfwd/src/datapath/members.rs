@@ -93,7 +93,8 @@ fn unless_gone<T>(ifindex: u32, result: Result<T>, failures: &mut Vec<Error>) ->
         Ok(value) => return Some(value),
         Err(error) => error,
     };
-    if if_indextoname(ifindex).is_ok() {
+    // The name of what is gone is empty: nix takes the C library's null for an answer.
+    if if_indextoname(ifindex).is_ok_and(|name| !name.is_empty()) {
         failures.push(error);
     }
     None

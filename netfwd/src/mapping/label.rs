@@ -59,6 +59,14 @@ impl fmt::Display for Origin {
     }
 }
 
+/// As `docker web`.
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, name } = self;
+        if name.is_empty() { write!(f, "{origin}") } else { write!(f, "{origin} {name}") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

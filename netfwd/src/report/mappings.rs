@@ -1,6 +1,6 @@
 //! `netfwd list`.
 
-mod changed;
+pub(crate) mod changed;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

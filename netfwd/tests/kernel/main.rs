@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
+mod agent;
 mod attach;
 mod bad_input;
 mod bridges;

@@ -5,14 +5,17 @@ use std::{collections::BTreeSet, net::IpAddr};
 use ipnet::IpNet;
 
 use crate::{
+    agent::Look,
     cli,
     commands::attach::outcome as attach,
     datapath::{
         addresses::Changed,
+        mappings::{Brought, Refused, Wanted},
         uplinks::{Followed, Networks, Round},
     },
     family::Family,
     host::interfaces::Interfaces,
+    report::mappings::changed,
 };
 
 const WAITS: &str = "waits for `netfwd attach IFACE`";
@@ -36,7 +39,21 @@ pub(super) struct Teller {
     /// Where those that are gone still have their names.
     interfaces: Interfaces,
     conflicts: BTreeSet<IpNet>,
-    failures: Vec<String>,
+    failures: Lasting,
+    wishes: Lasting,
+    docker: Lasting,
+}
+
+/// Failures that last are told once.
+#[derive(Default)]
+struct Lasting(Vec<String>);
+
+impl Lasting {
+    fn news(&mut self, failures: Vec<String>) -> Vec<String> {
+        let new = failures.iter().filter(|failure| !self.0.contains(failure)).cloned().collect();
+        self.0 = failures;
+        new
+    }
 }
 
 impl Teller {
@@ -45,7 +62,7 @@ impl Teller {
         let mut told = Told::default();
         let Some(round) = round else {
             told.lines.extend(self.following(Vec::new(), &Interfaces::default()));
-            self.failures.clear();
+            self.failures.0.clear();
             return told;
         };
         told.lines.extend(self.forgotten(round));
@@ -62,14 +79,39 @@ impl Teller {
         }
         told.warnings.extend(self.conflicts(&round.uplinks));
         let failures = round.uplinks.iter().filter_map(failure).chain(round.slow.iter().map(cli::one_line));
-        told.failures = self.new_failures(failures.collect());
+        told.failures = self.failures.news(failures.collect());
         self.interfaces.clone_from(&round.interfaces);
         told
     }
 
+    /// Tells of a look.
+    pub(super) fn look(&mut self, look: &Look) -> Told {
+        let mut before = Told::default();
+        let interfaces = look.round.as_ref().map_or(&self.interfaces, |round| &round.interfaces);
+        for (_, outcome) in &look.attached {
+            if let Ok((request, report)) = outcome {
+                before.lines.extend(attach::changes(request, report, interfaces));
+                before.warnings.extend(attach::warnings(report, interfaces));
+            }
+        }
+        if let Some(Ok(brought)) = &look.mappings {
+            before.lines.extend(mapping_lines(brought));
+        }
+        let mut told = self.round(look.round.as_ref());
+        told.lines.splice(..0, before.lines);
+        told.warnings.splice(..0, before.warnings);
+        told.failures.extend(self.wishes.news(wishes(look)));
+        told
+    }
+
+    /// Tells that Docker cannot be asked.
+    pub(super) fn no_docker(&mut self, reason: String) -> Told {
+        Told { failures: self.docker.news(vec![reason]), ..Told::default() }
+    }
+
     /// Tells of a look that failed.
     pub(super) fn failure(&mut self, failure: String) -> Told {
-        Told { failures: self.new_failures(vec![failure]), ..Told::default() }
+        Told { failures: self.failures.news(vec![failure]), ..Told::default() }
     }
 
     fn following(&mut self, uplinks: Vec<u32>, interfaces: &Interfaces) -> Option<String> {
@@ -100,18 +142,36 @@ impl Teller {
         let text = |network| format!("{network} contains the address to masquerade it with: it is left as it was");
         new.iter().map(text).collect()
     }
-
-    /// A failure that lasts is told once.
-    fn new_failures(&mut self, failures: Vec<String>) -> Vec<String> {
-        let new = failures.iter().filter(|failure| !self.failures.contains(failure)).cloned().collect();
-        self.failures = failures;
-        new
-    }
 }
 
 fn failure(uplink: &Followed) -> Option<String> {
     let error = uplink.done.as_ref().err()?;
     Some(format!("cannot follow {}: {}", uplink.request.interface.name, cli::one_line(error)))
+}
+
+/// What became of mappings that others than the user want.
+fn mapping_lines(brought: &Brought) -> impl Iterator<Item = String> {
+    let changed = brought.changes.iter().filter(|(change, _)| !change.is_nothing());
+    let changed = changed.map(|(change, label)| format!("{} ({label})", changed::sentence(change)));
+    let removed = brought.removed.iter().map(|mapping| format!("unmapped {} from {}", mapping.host, mapping.target()));
+    changed.chain(removed)
+}
+
+/// What is wanted and cannot be.
+fn wishes(look: &Look) -> Vec<String> {
+    let uplinks = look.attached.iter().filter_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
+    let uplinks = uplinks.map(|(name, error)| format!("cannot attach to {name}: {}", cli::one_line(error)));
+    let mappings = match &look.mappings {
+        Some(Ok(brought)) => brought.refused.iter().map(refusal).collect(),
+        Some(Err(error)) => vec![format!("cannot map: {}", cli::one_line(error))],
+        None => Vec::new(),
+    };
+    uplinks.chain(mappings).collect()
+}
+
+fn refusal(refused: &Refused) -> String {
+    let Refused { wanted: Wanted { mapping, label }, why } = refused;
+    format!("cannot map {mapping} ({label}): {why}")
 }
 
 fn gone_lines(addresses: &Changed) -> impl Iterator<Item = String> {

@@ -60,7 +60,13 @@ pub struct Parts {
 
 impl From<&[Change]> for Mapped {
     fn from(changes: &[Change]) -> Self {
-        let outcome = |change: &Change| Outcome {
+        Self { mappings: changes.iter().map(Outcome::from).collect() }
+    }
+}
+
+impl From<&Change> for Outcome {
+    fn from(change: &Change) -> Self {
+        Self {
             change: match change {
                 Change::Add(_) => Kind::Added,
                 Change::Replace(..) => Kind::Replaced,
@@ -69,9 +75,13 @@ impl From<&[Change]> for Mapped {
             },
             mapping: (*change.mapping()).into(),
             instead_of: change.replaces().iter().map(|installed| installed.mapping.into()).collect(),
-        };
-        Self { mappings: changes.iter().map(outcome).collect() }
+        }
     }
+}
+
+/// What became of a mapping, in a sentence.
+pub(crate) fn sentence(change: &Change) -> String {
+    Outcome::from(change).sentence()
 }
 
 impl From<Vec<Mapping>> for Unmapped {
@@ -89,27 +99,29 @@ impl From<Mapping> for Parts {
 
 impl Listing for Mapped {
     fn text(&self) -> String {
-        self.mappings.iter().map(sentence).collect::<Vec<_>>().join("\n")
+        self.mappings.iter().map(Outcome::sentence).collect::<Vec<_>>().join("\n")
     }
 }
 
-fn sentence(outcome: &Outcome) -> String {
-    let Parts { mapping, .. } = outcome.mapping;
-    let (host, to) = (mapping.host, mapping.target());
-    let others = |name: &dyn Fn(&Mapping) -> String| {
-        outcome.instead_of.iter().map(|other| name(&other.mapping)).collect::<Vec<_>>().join(" and ")
-    };
-    // What had the same host part needs no name but its target.
-    let other = |other: &Mapping| {
-        if other.host == host { other.target() } else { format!("{} to {}", other.host, other.target()) }
-    };
-    match outcome.change {
-        Kind::Added => format!("mapped {host} to {to}"),
-        Kind::Unchanged => format!("{host} is mapped to {to} already, nothing changed"),
-        Kind::Replaced => format!("mapped {host} to {to} instead of {}, whose flows have ended", others(&other)),
-        Kind::Altered => {
-            let before = others(&|other| other.host.to_string());
-            format!("mapped {host} to {to} instead of {before}; flows of ports that both have go on")
+impl Outcome {
+    fn sentence(&self) -> String {
+        let Parts { mapping, .. } = self.mapping;
+        let (host, to) = (mapping.host, mapping.target());
+        let others = |name: &dyn Fn(&Mapping) -> String| {
+            self.instead_of.iter().map(|other| name(&other.mapping)).collect::<Vec<_>>().join(" and ")
+        };
+        // What had the same host part needs no name but its target.
+        let other = |other: &Mapping| {
+            if other.host == host { other.target() } else { format!("{} to {}", other.host, other.target()) }
+        };
+        match self.change {
+            Kind::Added => format!("mapped {host} to {to}"),
+            Kind::Unchanged => format!("{host} is mapped to {to} already, nothing changed"),
+            Kind::Replaced => format!("mapped {host} to {to} instead of {}, whose flows have ended", others(&other)),
+            Kind::Altered => {
+                let before = others(&|other| other.host.to_string());
+                format!("mapped {host} to {to} instead of {before}; flows of ports that both have go on")
+            }
         }
     }
 }

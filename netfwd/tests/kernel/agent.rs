@@ -1,0 +1,105 @@
+//! `netfwd run` brings about what is wanted, and keeps what `netfwd map --persist` has made across reboots.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use lab::{Lab, Process, Topology};
+
+use crate::{
+    sockets::PATIENCE,
+    support::{json, lab, refused, said},
+};
+
+/// It looks at everything every 5 seconds.
+const NEXT_LOOK: Duration = Duration::from_secs(10);
+const MAPPED: &str = "mapped 8080/tcp to 172.17.0.2:80";
+
+fn agent(lab: &Lab, state: &Path) -> Process {
+    lab.spawn_netfwd(&["run", "--uplink", "ens33", "--state-dir", state.to_str().unwrap()]).unwrap()
+}
+
+/// The host parts in force.
+fn ports(lab: &Lab) -> Vec<u64> {
+    let listed = json(lab, &["list"]);
+    listed["mappings"].as_array().unwrap().iter().map(|one| one["host"]["port_first"].as_u64().unwrap()).collect()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_uplink_that_is_asked_for_is_attached_and_again_when_it_was_detached() {
+    let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let mut agent = agent(&lab, state.path());
+    agent.wait_for_line("attached to ens33", PATIENCE).unwrap();
+    agent.wait_for_line("follows ens33", PATIENCE).unwrap();
+    said(&lab, &["detach", "--all"]);
+    assert!(!lab.netfwd_output(&["status"]).unwrap().status.success());
+    let deadline = Instant::now() + NEXT_LOOK;
+    while !lab.netfwd_output(&["status"]).unwrap().status.success() {
+        assert!(Instant::now() < deadline, "not attached again");
+    }
+    assert_eq!(agent.stderr().unwrap(), "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn what_is_to_persist_is_mapped_again_after_everything_was_lost_until_it_is_unmapped() {
+    let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let directory = state.path().to_str().unwrap();
+    said(&lab, &["attach", "ens33"]);
+    said(&lab, &["map", "--persist", "8080:172.17.0.2:80", "--state-dir", directory]);
+    said(&lab, &["map", "9090:172.17.0.2:90", "--state-dir", directory]);
+    // As a reboot does.
+    said(&lab, &["detach", "--all"]);
+    let mut first = agent(&lab, state.path());
+    first.wait_for_line(MAPPED, PATIENCE).unwrap();
+    assert_eq!(ports(&lab), [8080]);
+    let second = refused(&lab, &["run"], 1);
+    assert!(second.contains("another `netfwd run` works on") && second.contains("stop that one first"), "{second}");
+    said(&lab, &["unmap", "8080", "--state-dir", directory]);
+    drop(first);
+    said(&lab, &["detach", "--all"]);
+    let mut third = agent(&lab, state.path());
+    third.wait_for_line("follows ens33", PATIENCE).unwrap();
+    assert_eq!(ports(&lab), [] as [u64; 0]);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_mapping_that_was_replaced_is_not_kept_and_one_that_cannot_be_kept_is_not_made() {
+    let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let directory = state.path().to_str().unwrap();
+    let kept = || fs::read_to_string(state.path().join("mappings")).unwrap();
+    said(&lab, &["attach", "ens33"]);
+    said(&lab, &["map", "--persist", "8080-8089:172.17.0.2:80-89", "7000:172.17.0.2:70", "--state-dir", directory]);
+    assert!(kept().contains("\n8080-8089:172.17.0.2:80-89/tcp\n"), "{}", kept());
+    said(&lab, &["map", "--replace", "8080:172.17.0.3:80", "--state-dir", directory]);
+    assert!(!kept().contains("8080") && kept().contains("\n7000:172.17.0.2:70/tcp\n"), "{}", kept());
+    let _full = Full::mount(state.path());
+    let message = refused(&lab, &["map", "--persist", "6000:172.17.0.2:60", "--state-dir", directory], 1);
+    assert!(message.contains("cannot keep mappings in") && message.contains("No space left"), "{message}");
+    assert_eq!(ports(&lab), [7000, 8080]);
+}
+
+/// A file system without room.
+struct Full<'p>(&'p Path);
+
+impl<'p> Full<'p> {
+    fn mount(place: &'p Path) -> Self {
+        let tool = |program: &str, arguments: &[&str]| {
+            assert!(Command::new(program).args(arguments).arg(place).status().unwrap().success());
+        };
+        tool("mount", &["-t", "tmpfs", "-o", "size=4k", "tmpfs"]);
+        fs::write(place.join("filler"), [0; 4096]).unwrap();
+        Self(place)
+    }
+}
+
+impl Drop for Full<'_> {
+    fn drop(&mut self) {
+        Command::new("umount").arg(self.0).status().unwrap();
+    }
+}
