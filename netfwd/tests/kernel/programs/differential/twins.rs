@@ -9,6 +9,7 @@ use std::{
 use netfwd::clock;
 use netfwd_common::{
     abi::{Connection, FlowEvent, Reason, Rule, Side, Slot, Tuple},
+    checksum,
     conntrack::State,
     parse::{Headers, Kind},
     quote,
@@ -153,7 +154,7 @@ impl<'d, A: Ip + Place> Twins<'d, A> {
         if self.learn(&memory, &kernel).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        prop_assert_eq!(self.as_in_kernel(&memory), &kernel[..], "{:?} {:x?}", side, in_memory);
+        prop_assert_eq!(self.as_in_kernel(&memory, &kernel), &kernel[..], "{:?} {:x?}", side, in_memory);
         self.translated.push((side, memory, kernel));
         GO_ON
     }
@@ -194,13 +195,16 @@ impl<'d, A: Ip + Place> Twins<'d, A> {
     }
 
     /// A frame that was translated in memory, with the kernel's choices.
-    fn as_in_kernel(&self, memory: &[u8]) -> Vec<u8> {
+    fn as_in_kernel(&self, memory: &[u8], kernel: &[u8]) -> Vec<u8> {
         let (mut frame, headers) = (memory.to_vec(), headers::<A>(memory));
         if headers.transport.kind == Kind::IcmpError {
             let mut inner = Headers::EMPTY;
             quote::parse(memory, &headers, &mut inner).unwrap();
             let tuple = self.renamed(&inner.tuple(Side::Outside).unwrap());
             A::rewrite_quote(frame.as_mut_slice(), &headers, &inner, &tuple).unwrap();
+            if inner.transport.kind == Kind::Sctp {
+                take_quoted_sctp_checksum(&mut frame, kernel, &headers, &inner);
+            }
         } else if let Ok(tuple) = headers.tuple(Side::Outside) {
             A::rewrite(frame.as_mut_slice(), &headers, &self.renamed(&tuple)).unwrap();
         }
@@ -262,6 +266,17 @@ impl<'d, A: Ip + Place> Twins<'d, A> {
 fn flow_in_kernel<A: Place>(connection: &Connection<A>) -> Flow<A> {
     let Connection { original, reply, rule, parent, interface, state, packets, bytes, .. } = *connection;
     Flow { original, reply, rule, parent, interface, state, packets, bytes }
+}
+
+/// What is quoted of SCTP keeps its checksum, and so one of the port that was chosen by chance.
+fn take_quoted_sctp_checksum<A>(frame: &mut [u8], kernel: &[u8], outer: &Headers<A>, inner: &Headers<A>) {
+    let (at, sum_at) = (inner.transport_at as usize + 8, outer.transport_at as usize + 2);
+    let sum = [frame[sum_at], frame[sum_at + 1]];
+    if let (Some(old), Some(new)) = (frame.get_mut(at..at + 4), kernel.get(at..at + 4)) {
+        let sum = checksum::update(sum, old, new);
+        old.copy_from_slice(new);
+        frame[sum_at..sum_at + 2].copy_from_slice(&sum);
+    }
 }
 
 fn headers<A: Ip>(frame: &[u8]) -> Headers<A> {
