@@ -22,6 +22,7 @@ pub mod checksum;
 pub mod conntrack;
 pub mod crc32c;
 pub mod fast;
+mod isolation;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 pub mod mss;

@@ -39,6 +39,8 @@ pub struct MemoryTables<A> {
     pub masquerades: HashMap<(u32, A), Masquerade<A>>,
     /// By uplink and destination address; one entry an address.
     pub exclusions: HashMap<(u32, A), Rule>,
+    /// The addresses of networks that are kept apart.
+    pub isolated: HashSet<A>,
     /// The interfaces that lead to addresses.
     pub routes: HashMap<A, u32>,
     /// The next hops behind uplinks by destination, and the MTU; `None` where there is no route. Others are their own
@@ -88,6 +90,7 @@ impl<A: Address> MemoryTables<A> {
             members: HashMap::new(),
             masquerades: HashMap::new(),
             exclusions: HashMap::new(),
+            isolated: HashSet::new(),
             routes: HashMap::new(),
             gateways: HashMap::new(),
             host_sockets: HashSet::new(),
@@ -249,6 +252,10 @@ impl<A: Address> Tables<A> for MemoryTables<A> {
 
     fn exclusion(&self, uplink: u32, destination: A) -> Option<&Rule> {
         self.exclusions.get(&(uplink, destination))
+    }
+
+    fn is_isolated(&self, destination: A) -> bool {
+        self.isolated.contains(&destination)
     }
 
     fn find(&self, tuple: &Tuple<A>) -> Option<Slot> {

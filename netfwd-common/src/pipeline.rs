@@ -6,7 +6,7 @@ use crate::{
     abi::{Interface, Reason, Side, Slot},
     answer,
     conntrack::{self, Opened},
-    fast, mss,
+    fast, isolation, mss,
     nat::{binding, fragment, hairpin, mapping, masquerade, related},
     packet::Packet,
     parse::{Fragmentation, Kind, TcpFlags},
@@ -71,10 +71,15 @@ where
         progress = resume(tables, hook, scratch, opened);
     }
     let verdict = end(packet, tables, hook, scratch, progress);
-    if verdict == Verdict::Translated {
-        return fast::to_container(packet, tables, hook.interface, scratch);
+    match verdict {
+        Verdict::Translated => fast::to_container(packet, tables, hook.interface, scratch),
+        Verdict::Pass(reason) => isolation::judge(tables, hook, scratch, reason),
+        Verdict::Redirected(_)
+        | Verdict::ToContainer(_)
+        | Verdict::ToNeighbour(_)
+        | Verdict::Drop(_)
+        | Verdict::Answered(..) => verdict,
     }
-    verdict
 }
 
 /// What comes from a bridge for an endpoint of the host that belongs to a container.
@@ -91,7 +96,15 @@ where
         progress = resume(tables, hook, scratch, opened);
     }
     let verdict = end(packet, tables, hook, scratch, progress);
-    if verdict == Verdict::Translated { turn(packet, tables, hook.interface, scratch) } else { verdict }
+    match verdict {
+        Verdict::Translated => turn(packet, tables, hook.interface, scratch),
+        Verdict::Pass(reason) => isolation::judge(tables, hook, scratch, reason),
+        Verdict::Redirected(_)
+        | Verdict::ToContainer(_)
+        | Verdict::ToNeighbour(_)
+        | Verdict::Drop(_)
+        | Verdict::Answered(..) => verdict,
+    }
 }
 
 /// How far a packet has come.
@@ -306,7 +319,8 @@ fn arrive<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the verifier allows eight frames")]
 fn turn_back<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> Result<(), Reason> {
-    if scratch.headers.transport.translatable().is_err() || !hook.opens(scratch) {
+    let is_internal = hook.interface.flags & Interface::INTERNAL != 0;
+    if is_internal || scratch.headers.transport.translatable().is_err() || !hook.opens(scratch) {
         return Err(Reason::NotOurs);
     }
     hairpin::find(tables, hook, scratch)?;

@@ -39,6 +39,8 @@ pub struct Scratch<A> {
     pub(crate) step: Step,
     /// What came of that.
     pub(crate) outcome: Result<(), Reason>,
+    /// Why it is passed as it is, or dropped.
+    pub(crate) reason: Reason,
     /// The shared record that is held for its connection.
     pub(crate) parent: Slot,
     /// The slot for the record that is being made.
@@ -92,6 +94,7 @@ impl<A: Parse> Scratch<A> {
             marks: 0,
             step: Step::Sharing,
             outcome: Ok(()),
+            reason: Reason::NotOurs,
             parent: Slot::NONE,
             slot: Slot::NONE,
             draft,

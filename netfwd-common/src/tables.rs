@@ -82,6 +82,9 @@ pub trait Tables<A>: Atomics {
     /// The rule that excludes a destination of what leaves through an uplink from masquerading.
     fn exclusion(&self, uplink: u32, destination: A) -> Option<&Rule>;
 
+    /// Whether an address is in a network that is kept apart from others.
+    fn is_isolated(&self, destination: A) -> bool;
+
     /// Where a tuple leads.
     fn find(&self, tuple: &Tuple<A>) -> Option<Slot>;
 

@@ -63,8 +63,8 @@ static LABELS: HashMap<u32, Label, MAX_RULES, { BPF_F_NO_PREALLOC as usize }> = 
 
 /// The maps of an address family. Their statics have its name, since that is the maps' name in the object.
 macro_rules! family {
-    ($family:ident, $address:ty, $mappings:ident $subnets:ident $exclusions:ident $tuples:ident $connections:ident
-     $free_slots:ident $high_water:ident $datagrams:ident $targets:ident
+    ($family:ident, $address:ty, $mappings:ident $subnets:ident $exclusions:ident $isolated:ident $tuples:ident
+     $connections:ident $free_slots:ident $high_water:ident $datagrams:ident $targets:ident
      $hops:ident $scratch:ident) => {
         #[btf_map]
         static $mappings: LpmTrie<MappingKey<$address>, Mapping<$address>, MAX_PREFIXES> = LpmTrie::new();
@@ -72,6 +72,8 @@ macro_rules! family {
         static $subnets: LpmTrie<SubnetKey<$address>, Masquerade<$address>, MAX_RULES> = LpmTrie::new();
         #[btf_map]
         static $exclusions: LpmTrie<SubnetKey<$address>, Rule, MAX_RULES> = LpmTrie::new();
+        #[btf_map]
+        static $isolated: LpmTrie<$address, u8, MAX_RULES> = LpmTrie::new();
         #[btf_map]
         static $tuples: HashMap<Tuple<$address>, Slot, { MAX_FLOWS * 2 }> = HashMap::new();
         #[btf_map]
@@ -92,16 +94,16 @@ macro_rules! family {
         mod $family {
             pub(super) use super::{
                 $connections as CONNECTIONS, $datagrams as DATAGRAMS, $exclusions as EXCLUSIONS,
-                $free_slots as FREE_SLOTS, $high_water as HIGH_WATER, $hops as HOPS, $mappings as MAPPINGS,
-                $subnets as SUBNETS, $targets as TARGETS, $tuples as TUPLES,
+                $free_slots as FREE_SLOTS, $high_water as HIGH_WATER, $hops as HOPS, $isolated as ISOLATED,
+                $mappings as MAPPINGS, $subnets as SUBNETS, $targets as TARGETS, $tuples as TUPLES,
             };
         }
     };
 }
 
-family!(v4, V4, MAPPINGS_V4 SUBNETS_V4 EXCLUSIONS_V4 TUPLES_V4 CONNECTIONS_V4 FREE_SLOTS_V4 HIGH_WATER_V4
+family!(v4, V4, MAPPINGS_V4 SUBNETS_V4 EXCLUSIONS_V4 ISOLATED_V4 TUPLES_V4 CONNECTIONS_V4 FREE_SLOTS_V4 HIGH_WATER_V4
     DATAGRAMS_V4 TARGETS_V4 HOPS_V4 SCRATCH_V4);
-family!(v6, V6, MAPPINGS_V6 SUBNETS_V6 EXCLUSIONS_V6 TUPLES_V6 CONNECTIONS_V6 FREE_SLOTS_V6 HIGH_WATER_V6
+family!(v6, V6, MAPPINGS_V6 SUBNETS_V6 EXCLUSIONS_V6 ISOLATED_V6 TUPLES_V6 CONNECTIONS_V6 FREE_SLOTS_V6 HIGH_WATER_V6
     DATAGRAMS_V6 TARGETS_V6 HOPS_V6 SCRATCH_V6);
 
 /// The sheet of an IPv4 packet's journey at a hook.
@@ -233,6 +235,12 @@ macro_rules! tables_of_family {
             #[inline]
             fn exclusion(&self, uplink: u32, destination: $address) -> Option<&Rule> {
                 $family::EXCLUSIONS.get(&Key::new(SubnetKey::<$address>::BITS, SubnetKey::new(uplink, destination)))
+            }
+
+            #[inline]
+            fn is_isolated(&self, destination: $address) -> bool {
+                const BITS: u32 = size_of::<$address>() as u32 * 8;
+                $family::ISOLATED.get(&Key::new(BITS, destination)).is_some()
             }
 
             #[inline]

@@ -29,6 +29,10 @@ pub struct Options {
     pub addresses: Vec<IpAddr>,
     /// Destinations that are not masqueraded.
     pub no_masquerade: Vec<IpNet>,
+    /// Whether the subnets that are masqueraded are kept apart.
+    pub isolate: bool,
+    /// Networks that are kept apart and not masqueraded: nothing is forwarded from the bridges that have them.
+    pub internal: Vec<IpNet>,
     /// The ports to choose from; without any the usual ones.
     pub ports: Vec<Range>,
     /// Whether an even port gets an even one, and an odd port an odd one.
@@ -63,6 +67,8 @@ impl Options {
             subnets: Vec::new(),
             addresses: Vec::new(),
             no_masquerade: Vec::new(),
+            isolate: false,
+            internal: Vec::new(),
             ports: Vec::new(),
             parity: false,
             filtering: Filtering::default(),
@@ -85,6 +91,7 @@ impl Options {
             subnets: self.subnets.iter().copied().collect(),
             bridges: self.bridges.iter().cloned().collect(),
             xdp: self.xdp,
+            internal: self.internal.iter().copied().collect(),
         }
     }
 }

@@ -57,13 +57,14 @@ mod tests {
         ]
     }
 
-    fn family_maps<A: Address>() -> [Row; 8] {
+    fn family_maps<A: Address>() -> [Row; 9] {
         let mapping_key = PREFIX_LENGTH + size_of::<MappingKey<A>>();
         let subnet_key = PREFIX_LENGTH + size_of::<SubnetKey<A>>();
         [
             (A::MAPS.mappings, LPM_TRIE, mapping_key, size_of::<Mapping<A>>(), 65_536, NO_PREALLOC),
             (A::MAPS.subnets, LPM_TRIE, subnet_key, size_of::<Masquerade<A>>(), RULES, NO_PREALLOC),
             (A::MAPS.exclusions, LPM_TRIE, subnet_key, size_of::<Rule>(), RULES, NO_PREALLOC),
+            (A::MAPS.isolated, LPM_TRIE, PREFIX_LENGTH + size_of::<A>(), 1, RULES, NO_PREALLOC),
             (A::MAPS.connections, ARRAY, WORD, size_of::<Connection<A>>(), FLOWS, MMAPABLE),
             (A::MAPS.tuples, HASH, size_of::<Tuple<A>>(), size_of::<Slot>(), 2 * FLOWS, 0),
             (A::MAPS.free_slots, QUEUE, 0, WORD, FLOWS, 0),

@@ -7,7 +7,8 @@ use super::V6;
 pub struct Choice {
     /// The uplink's interface index.
     pub uplink: u32,
-    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`] or [`Choice::XDP`].
+    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`],
+    /// [`Choice::XDP`] or [`Choice::INTERNAL`].
     pub option: u8,
     /// Of an address or subnet the version of IP, 4 or 6.
     pub version: u8,
@@ -27,6 +28,8 @@ impl Choice {
     pub const BRIDGE: u8 = 2;
     /// How its XDP program is attached.
     pub const XDP: u8 = 3;
+    /// A network that is isolated and not masqueraded.
+    pub const INTERNAL: u8 = 4;
 
     /// A choice of an address or subnet.
     #[must_use]

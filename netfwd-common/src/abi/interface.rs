@@ -24,7 +24,7 @@ pub struct Interface {
     pub filtering: u8,
     /// [`Role::number`].
     pub role: u8,
-    /// [`Interface::PICK_UP`] and [`Interface::FAST_PATH`].
+    /// [`Interface::PICK_UP`], [`Interface::FAST_PATH`], [`Interface::ISOLATE`] and [`Interface::INTERNAL`].
     pub flags: u8,
     /// 0.
     pub pad: u8,
@@ -35,6 +35,11 @@ impl Interface {
     pub const PICK_UP: u8 = 1;
     /// Packets go past the host's stack where they can.
     pub const FAST_PATH: u8 = 2;
+    /// Of an uplink: the subnets that it masquerades are kept apart. For user space alone; the kernel part looks at
+    /// [`isolated`](super::names::FamilyMaps::isolated).
+    pub const ISOLATE: u8 = 4;
+    /// Of a bridge: nothing is forwarded from it.
+    pub const INTERNAL: u8 = 8;
 
     /// Whether packets go past the host's stack here. Only those with Ethernet headers can.
     #[must_use]

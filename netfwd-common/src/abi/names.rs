@@ -61,6 +61,8 @@ pub struct FamilyMaps {
     pub subnets: &'static str,
     /// `(uplink, destination prefix) → Rule` of the uplink: what is not masqueraded.
     pub exclusions: &'static str,
+    /// `destination prefix`: the networks that are kept apart; the values mean nothing.
+    pub isolated: &'static str,
     /// `tuple → Slot`, two entries a record.
     pub tuples: &'static str,
     /// `slot number → Connection`.
@@ -78,6 +80,7 @@ pub const V4_MAPS: FamilyMaps = FamilyMaps {
     mappings: "MAPPINGS_V4",
     subnets: "SUBNETS_V4",
     exclusions: "EXCLUSIONS_V4",
+    isolated: "ISOLATED_V4",
     tuples: "TUPLES_V4",
     connections: "CONNECTIONS_V4",
     free_slots: "FREE_SLOTS_V4",
@@ -90,6 +93,7 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
     mappings: "MAPPINGS_V6",
     subnets: "SUBNETS_V6",
     exclusions: "EXCLUSIONS_V6",
+    isolated: "ISOLATED_V6",
     tuples: "TUPLES_V6",
     connections: "CONNECTIONS_V6",
     free_slots: "FREE_SLOTS_V6",
@@ -98,13 +102,14 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
 };
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 29] = [
+pub const MAPS: [&str; 31] = [
     SETTINGS,
     INTERFACES,
     GENERATIONS,
     V4_MAPS.mappings,
     V4_MAPS.subnets,
     V4_MAPS.exclusions,
+    V4_MAPS.isolated,
     V4_MAPS.connections,
     V4_MAPS.tuples,
     V4_MAPS.free_slots,
@@ -113,6 +118,7 @@ pub const MAPS: [&str; 29] = [
     V6_MAPS.mappings,
     V6_MAPS.subnets,
     V6_MAPS.exclusions,
+    V6_MAPS.isolated,
     V6_MAPS.connections,
     V6_MAPS.tuples,
     V6_MAPS.free_slots,

@@ -56,6 +56,8 @@ pub enum Reason {
     Unroutable,
     /// Dropped: a masqueraded subnet's ICMP error about no known connection.
     Unrelated,
+    /// Dropped: past the NAT into an isolated network, or out of an internal one.
+    Isolated,
 }
 
 /// Counter slots of one direction of one interface; room for reasons to come.
@@ -63,7 +65,7 @@ pub const COUNTERS_PER_HOOK: u32 = 64;
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Translated,
         Self::FastPath,
         Self::Xdp,
@@ -90,6 +92,7 @@ impl Reason {
         Self::AddressGone,
         Self::Unroutable,
         Self::Unrelated,
+        Self::Isolated,
     ];
 
     /// Its counter slot: 0, 7 and 8 translated, others to 31 passed, 32 to 63 dropped.
@@ -122,6 +125,7 @@ impl Reason {
             Self::AddressGone => 46,
             Self::Unroutable => 47,
             Self::Unrelated => 48,
+            Self::Isolated => 49,
         }
     }
 
@@ -155,6 +159,7 @@ impl Reason {
             Self::AddressGone => "address-gone",
             Self::Unroutable => "unroutable",
             Self::Unrelated => "unrelated",
+            Self::Isolated => "isolated",
         }
     }
 
@@ -173,7 +178,7 @@ pub const fn counter_index(slot: u32, egress: bool, reason: Reason) -> u32 {
 }
 
 const _: () =
-    assert!(counter_index(MAX_INTERFACES - 1, true, Reason::Unrelated) < MAX_INTERFACES * 2 * COUNTERS_PER_HOOK);
+    assert!(counter_index(MAX_INTERFACES - 1, true, Reason::Isolated) < MAX_INTERFACES * 2 * COUNTERS_PER_HOOK);
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,8 @@ where
     P: Packet + ?Sized,
     T: Tables<A>,
 {
+    // Of an error that quotes nothing, what an earlier one has quoted must not matter.
+    scratch.quoted.source = A::UNSPECIFIED;
     if quote::parse(packet, &scratch.headers, &mut scratch.quoted).is_err() || !find(tables, hook, scratch) {
         return Progress::New;
     }

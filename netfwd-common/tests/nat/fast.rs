@@ -10,6 +10,7 @@ for_both_families! {
     a_known_flow_leaves_straight_to_the_next_hop,
     what_a_member_may_not_send_straight_goes_on_as_it_is,
     a_known_flow_between_containers_goes_straight_to_the_other_one,
+    what_is_kept_apart_does_not_take_the_fast_path,
     a_containers_place_is_what_it_announces,
     an_address_that_does_not_lead_to_the_bridge_is_not_believed,
     an_address_that_is_announced_for_another_is_forgotten,
@@ -62,7 +63,7 @@ mod laws {
 #[cfg(test)]
 mod generic {
     use netfwd_common::{
-        abi::{Endpoint, Gateway, Interface, Member, Side, Target},
+        abi::{Endpoint, Gateway, Interface, Member, Reason, Side, Target},
         fast::{self, Sent},
         memory::InMemory,
         neighbour::{self, Announce},
@@ -400,6 +401,22 @@ mod generic {
 
     fn place<A: Cast + InMemory>(host: &Host<A>, address: A) -> Option<(u32, [u8; 6])> {
         host.0.tables.target(&address).map(|target| (target.member, target.ends()[0]))
+    }
+
+    pub(super) fn what_is_kept_apart_does_not_take_the_fast_path<A: Cast + InMemory>() {
+        let mut host = Host::<A>::with(Plan { isolates: true, ..Host::<A>::roomy().0.plan });
+        speed_up(&mut host);
+        // Both ends have flows that are known, with these ports; and it is known where the receivers are.
+        host.0.tables.set_target(&Target::new(A::NEIGHBOUR, 13, [2, 0, 0, 0, 0, 13], GATEWAY));
+        assert_eq!(arrive(&host, Frame::new(UDP, A::CLIENT, A::MAPPED).bytes()).0, Verdict::ToContainer(MEMBERS[0].0));
+        assert_eq!(host.send(UDP, A::TARGET, A::DNS).0, Verdict::Translated);
+        let neighbour = Endpoint::new(A::NEIGHBOUR, 80);
+        let direct = Frame::new(UDP, A::CLIENT, A::TARGET).bytes();
+        let across = Frame::new(UDP, A::TARGET, neighbour).bytes();
+        assert_eq!(arrive_again(&host, direct.clone()).0, None);
+        assert_eq!(leave(&host, MEMBERS[0].0, across.clone()).0, None);
+        let isolated = Verdict::Drop(Reason::Isolated);
+        assert_eq!((host.meet(Side::Outside, direct).0, host.meet(Side::Bridge, across).0), (isolated, isolated));
     }
 
     pub(super) fn a_containers_place_is_what_it_announces<A: Cast + InMemory + Announce>() {

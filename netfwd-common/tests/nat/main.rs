@@ -74,6 +74,8 @@ mod hairpin;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod parse;

@@ -19,6 +19,7 @@ pub(crate) fn pipeline(input: &[u8]) {
     let flags = if configuration & 0x40 == 0 { 0 } else { PortChoice::KEEP_CLASS | PortChoice::KEEP_PARITY };
     let ports = choice(&[1024..=1024 + u16::from(ports % 4)], flags);
     let plan = Plan {
+        isolates: configuration & 0x80 != 0,
         failing_reservations: (0..64).filter(|number| failing >> number & 1 == 1).collect(),
         filtering: match configuration >> 1 & 3 {
             1 => Filtering::Address,

@@ -15,6 +15,8 @@ use crate::world::{BRIDGE, Place, Plan, UPLINK};
 
 #[path = "laws/bytes.rs"]
 pub(crate) mod bytes;
+#[path = "laws/isolation.rs"]
+mod isolation;
 #[path = "laws/tables.rs"]
 mod tables;
 
@@ -141,6 +143,7 @@ pub(crate) fn check<A: Place>(meeting: &Meeting<'_, A>) {
     check_lives(meeting, meeting.headers.as_ref().ok().map(|headers| &headers.transport));
     check_filtering(meeting);
     check_turned_back(meeting);
+    isolation::check(meeting);
 }
 
 fn check_translation<A: Place>(meeting: &Meeting<'_, A>, headers: &Headers<A>) {
@@ -264,7 +267,8 @@ fn check_wire<A: Place>(meeting: &Meeting<'_, A>) {
     let tables = meeting.tables;
     if meeting.side != Side::Inside {
         let to_host = A::HOSTS.contains(&headers.destination);
-        assert!(to_host || matches!(meeting.verdict, Verdict::Pass(_)), "only what is sent to the host is translated");
+        let is_left = matches!(meeting.verdict, Verdict::Pass(_) | Verdict::Drop(Reason::Isolated));
+        assert!(to_host || is_left, "only what is sent to the host is translated");
         return;
     }
     let masquerade = tables.masquerade(UPLINK, headers.source);

@@ -148,6 +148,10 @@ impl Tables<V4> for SharedTables {
         self.masquerades.get(&(uplink, source))
     }
 
+    fn is_isolated(&self, _destination: V4) -> bool {
+        false
+    }
+
     fn exclusion(&self, _uplink: u32, _destination: V4) -> Option<&Rule> {
         None
     }

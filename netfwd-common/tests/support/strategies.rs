@@ -37,13 +37,15 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
     let failing = prop_oneof![2 => Just(<_>::default()), 1 => hash_set(0..60_u32, 0..20)];
     let flags = select(&[0, 0, PortChoice::KEEP_CLASS, PortChoice::KEEP_PARITY]);
     let filtering = select(&[Filtering::AddressAndPort, Filtering::Address, Filtering::Endpoint]);
-    let configured = (filtering, select(&[0_u32, 0, 1, 2]), any::<bool>());
+    let configured = (filtering, select(&[0_u32, 0, 1, 2]), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1));
     (1..=12_u32, 0..4_u16, flags, any::<u32>(), failing, configured).prop_map(
-        |(max_flows, more, flags, seed, failing_reservations, (filtering, max_ports_per_source, picks_up))| Plan {
+        |(max_flows, more, flags, seed, failing_reservations, configured)| Plan {
             failing_reservations,
-            filtering,
-            max_ports_per_source,
-            picks_up,
+            filtering: configured.0,
+            max_ports_per_source: configured.1,
+            picks_up: configured.2,
+            isolates: configured.3,
+            is_internal: configured.4,
             ..Plan::new(max_flows, choice(&[1024..=1024 + more], flags), seed)
         },
     )
@@ -79,8 +81,14 @@ pub(crate) fn frame<A: Ip + Place>(side: Side) -> impl Strategy<Value = Frame<A>
     let [hosts, containers, peers] = [A::HOSTS, A::CONTAINERS, A::PEERS].map(Vec::from);
     let outside = [peers.clone(), peers.clone(), vec![A::EXCLUDED]].concat();
     let (source, destination) = match side {
-        Side::Outside => (weighted(peers, containers.clone()), weighted(hosts, containers)),
-        Side::Bridge => (weighted(containers, hosts.clone()), weighted(hosts, outside)),
+        Side::Outside => {
+            let strangers = [containers.clone(), vec![A::EXCLUDED]].concat();
+            (weighted(peers, strangers), weighted(hosts, [containers, vec![A::NEIGHBOUR]].concat()))
+        }
+        Side::Bridge => {
+            let others = [outside, vec![A::NEIGHBOUR, A::NEIGHBOUR, containers[1]]].concat();
+            (weighted(containers, hosts.clone()), weighted(hosts, others))
+        }
         Side::Inside | Side::Binding | Side::Permission | Side::Account => {
             (weighted(containers.clone(), hosts), weighted(outside, containers))
         }

@@ -20,6 +20,9 @@ pub(crate) const UPLINK: u32 = 2;
 /// The interface index of the containers' bridge.
 pub(crate) const BRIDGE: u32 = 4;
 
+/// The interface index of another bridge, on which nothing is attached.
+pub(crate) const OTHER_BRIDGE: u32 = 6;
+
 /// Which counters are the uplink's.
 pub(crate) const UPLINK_SLOT: u32 = 3;
 /// Which counters are the bridge's.
@@ -31,6 +34,8 @@ pub(crate) trait Place: Translate + AsRef<[u8]> {
     const HOSTS: [Self; 2];
     /// The containers, whose subnet is masqueraded.
     const CONTAINERS: [Self; 2];
+    /// A container on another bridge, whose subnet is not masqueraded.
+    const NEIGHBOUR: Self;
     /// Hosts on the wire. From its port 1024 the host has connections of its own to port 53 of the second.
     const PEERS: [Self; 2];
     /// A host on the wire that containers reach without masquerading.
@@ -42,6 +47,7 @@ pub(crate) trait Place: Translate + AsRef<[u8]> {
 impl Place for V4 {
     const HOSTS: [Self; 2] = [[192, 0, 2, 1], [192, 0, 2, 2]];
     const CONTAINERS: [Self; 2] = [[10, 0, 0, 2], [10, 0, 0, 3]];
+    const NEIGHBOUR: Self = [10, 1, 0, 2];
     const PEERS: [Self; 2] = [[198, 51, 100, 1], [198, 51, 100, 2]];
     const EXCLUDED: Self = [10, 9, 9, 9];
     const LOOPBACK: Self = [127, 0, 0, 1];
@@ -50,6 +56,7 @@ impl Place for V4 {
 impl Place for V6 {
     const HOSTS: [Self; 2] = [global(1, 1), global(1, 2)];
     const CONTAINERS: [Self; 2] = [local(0, 2), local(0, 3)];
+    const NEIGHBOUR: Self = local(1, 2);
     const PEERS: [Self; 2] = [global(2, 1), global(2, 2)];
     const EXCLUDED: Self = local(9, 9);
     const LOOPBACK: Self = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -91,6 +98,10 @@ pub(crate) struct Plan {
     pub(crate) picks_up: bool,
     /// The largest TCP segments that may be announced over IPv4 and IPv6; 0 for any size.
     pub(crate) max_segment: [u16; 2],
+    /// Whether the bridges' networks are isolated.
+    pub(crate) isolates: bool,
+    /// Whether nothing is forwarded from the bridge.
+    pub(crate) is_internal: bool,
 }
 
 /// These ports, whatever the source port is.
@@ -119,6 +130,8 @@ impl Plan {
             max_ports_per_source: 0,
             picks_up: false,
             max_segment: [0; 2],
+            isolates: false,
+            is_internal: false,
         }
     }
 
@@ -129,6 +142,10 @@ impl Plan {
         tables.failing_reservations.clone_from(&self.failing_reservations);
         tables.local.extend(A::HOSTS);
         tables.routes.extend(A::CONTAINERS.map(|container| (container, BRIDGE)));
+        tables.routes.insert(A::NEIGHBOUR, OTHER_BRIDGE);
+        tables.routes.extend(A::PEERS.into_iter().chain([A::EXCLUDED]).map(|peer| (peer, UPLINK)));
+        let isolated = A::CONTAINERS.into_iter().chain([A::NEIGHBOUR]);
+        tables.isolated.extend(isolated.filter(|_| self.isolates));
         let (server, client) = (Endpoint::new(A::PEERS[1], 53), Endpoint::new(A::HOSTS[0], 1024));
         let sockets = [Protocol::TCP, Protocol::UDP].map(|it| Tuple::new(it, Side::Outside, server, client));
         tables.host_sockets.extend(sockets);
@@ -142,6 +159,8 @@ impl Plan {
 
     /// What the hook of a side knows of its interface, while the host's rule is in this life.
     pub(crate) fn interface(&self, host_generation: u32, side: Side) -> Interface {
+        let pick_up = if self.picks_up { Interface::PICK_UP } else { 0 };
+        let internal = if self.is_internal && side == Side::Bridge { Interface::INTERNAL } else { 0 };
         let role = if side == Side::Bridge { Role::Bridge } else { Role::Uplink };
         Interface {
             slot: if side == Side::Bridge { BRIDGE_SLOT } else { UPLINK_SLOT },
@@ -152,7 +171,7 @@ impl Plan {
             max_segment: self.max_segment.map(u16::to_be_bytes),
             filtering: self.filtering.number(),
             role: role.number(),
-            flags: if self.picks_up { Interface::PICK_UP } else { 0 },
+            flags: pick_up | internal,
             pad: 0,
         }
     }

@@ -32,6 +32,7 @@ const NO_HIERARCHY: &str = "no cgroup2 file system is mounted here, so this host
 ///
 /// Example: `netfwd attach eth0 --bridge docker0`
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// The interface to the outside, the uplink
     #[arg(value_name = "IFACE")]
@@ -52,6 +53,17 @@ pub struct Args {
     /// Do not masquerade what goes to these destinations
     #[arg(long, value_name = "CIDR", value_parser = parse::destinations)]
     no_masquerade: Vec<IpNet>,
+
+    /// Keep the masqueraded subnets apart: from each other, and from who knows their addresses outside
+    ///
+    /// What arrives for a container's own address is dropped, at attached uplinks and bridges. Mapped ports, answers, and
+    /// what comes from a `--no-masquerade` network go on.
+    #[arg(long)]
+    isolate: bool,
+
+    /// Keep this network apart, too, and forward nothing from the bridge that has it; it is not masqueraded
+    #[arg(long, value_name = "CIDR", value_parser = parse::subnet)]
+    internal: Vec<IpNet>,
 
     /// Choose from these ports only, up to four ranges [default: 1024-65535, or below for what comes from below]
     #[arg(long, value_name = "LOW-HIGH[,..]", value_parser = parse::ports)]
@@ -131,6 +143,8 @@ impl From<&Args> for Options {
             subnets: args.subnets.clone(),
             addresses: args.addresses.clone(),
             no_masquerade: args.no_masquerade.clone(),
+            isolate: args.isolate,
+            internal: args.internal.clone(),
             ports: args.ports.clone().unwrap_or_default(),
             parity: args.parity,
             filtering: args.filtering.into(),

@@ -5,6 +5,7 @@ mod changes;
 mod choices;
 mod configure;
 mod follow;
+mod isolation;
 mod site;
 
 use anyhow::{Context as _, Error, Result, bail};

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::{maps::MapData, programs::ProgramInfo};
+use ipnet::IpNet;
 use netfwd_common::abi::{Filtering, V4, V6, names};
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ use crate::{
     host::{forwarding::Switch, kernel},
 };
 
-pub use interfaces::{Bridge, Masqueraded, Options, Segments, Uplink, Xdp};
+pub use interfaces::{Bridge, Isolation, Masqueraded, Options, Segments, Uplink, Xdp};
 pub use paths::{Container, Member, Path, Why};
 
 use paths::Paths;
@@ -50,6 +51,8 @@ pub struct Status {
     pub ipv6_forward: Option<bool>,
     /// Whether processes of the host reach mapped ports.
     pub host_access: State,
+    /// The networks that are kept apart.
+    pub isolated: Vec<IpNet>,
     /// The pinned programs.
     pub programs: Vec<Program>,
     /// The uplinks.
@@ -105,6 +108,7 @@ impl Status {
             ip_forward: Switch::ipv4().is_on()? == Some(true),
             ipv6_forward: Switch::ipv6().is_on()?,
             host_access: host_access::state(pin_dir)?,
+            isolated: isolated::<V4>(maps)?.chain(isolated::<V6>(maps)?).collect(),
             programs: load::programs().map(|name| program(pin_dir, name)).collect::<Result<_>>()?,
             uplinks,
             bridges: interfaces::bridges(pin_dir, maps, host, &paths)?,
@@ -122,6 +126,10 @@ pub const fn filtering_name(filtering: Filtering) -> &'static str {
         Filtering::Address => "address",
         Filtering::AddressAndPort => "address-and-port",
     }
+}
+
+fn isolated<A: Select>(maps: &Maps) -> Result<impl Iterator<Item = IpNet> + use<A>> {
+    Ok(maps.family::<A>().isolated()?.into_iter().map(Into::into))
 }
 
 fn program(pin_dir: &PinDir, name: &'static str) -> Result<Program> {
@@ -149,6 +157,7 @@ fn entries<A: Select>(maps: &Maps, name: &str, now: u64) -> Result<Option<usize>
     Ok(match name {
         _ if name == A::MAPS.subnets => Some(family.subnets()?.len()),
         _ if name == A::MAPS.exclusions => Some(family.exclusions()?.len()),
+        _ if name == A::MAPS.isolated => Some(family.isolated()?.len()),
         _ if name == A::MAPS.mappings => Some(family.mappings.keys().count()),
         _ if name == A::MAPS.connections => Some(Connections::<A>::open(maps)?.records(maps, now)?.len()),
         _ => None,

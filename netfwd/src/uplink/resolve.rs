@@ -64,7 +64,8 @@ fn interface(options: &Options, uplink: &Interface) -> Result<abi::Interface> {
 fn flags(options: &Options) -> u8 {
     let pick_up = if options.pick_up { abi::Interface::PICK_UP } else { 0 };
     let fast_path = if options.fast_path { abi::Interface::FAST_PATH } else { 0 };
-    pick_up | fast_path
+    let isolate = if options.isolate { abi::Interface::ISOLATE } else { 0 };
+    pick_up | fast_path | isolate
 }
 
 /// The largest TCP segments over IPv4 and IPv6.

@@ -10,6 +10,7 @@ mod bridges;
 mod fast_path;
 mod follow;
 mod ipv6;
+mod isolation;
 mod mappings;
 mod options;
 mod programs;

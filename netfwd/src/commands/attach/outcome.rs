@@ -107,6 +107,8 @@ fn change_lines(change: &Change, request: &Request, interfaces: &Interfaces) -> 
         Change::RemoveSubnet(network) => vec![format!("no longer masquerades {}", named(network))],
         Change::AddExclusion(network) => vec![format!("does not masquerade what goes to {}", named(network))],
         Change::RemoveExclusion(network) => vec![format!("masquerades what goes to {} again", named(network))],
+        Change::Isolate(network) => vec![format!("isolates {}", named(network))],
+        Change::Expose(network) => vec![format!("no longer isolates {}", named(network))],
     }
 }
 
@@ -142,7 +144,12 @@ fn option_lines(before: &abi::Interface, after: &abi::Interface) -> Vec<String> 
         let verb = if picks_up { "picks up" } else { "does not pick up" };
         lines.push(format!("{verb} TCP connections in their middle"));
     }
-    if lines.is_empty() {
+    if changed & abi::Interface::INTERNAL != 0 {
+        let is_internal = after.flags & abi::Interface::INTERNAL != 0;
+        lines.push(if is_internal { "forwards nothing" } else { "forwards again" }.to_owned());
+    }
+    // That networks are isolated is told of each.
+    if before.link_header != after.link_header {
         lines.push(format!("takes {} bytes for the link's header", after.link_header));
     }
     lines

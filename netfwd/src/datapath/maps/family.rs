@@ -1,5 +1,7 @@
 //! The maps of one address family.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, LpmTrie, MapData, lpm_trie::Key};
 use netfwd_common::abi::{Mapping, MappingKey, Masquerade, Rule, SubnetKey, Target, V4, V6};
@@ -11,6 +13,7 @@ use crate::{datapath::pin::PinDir, family::Family};
 pub struct FamilyMaps<A: Family> {
     subnets: LpmTrie<MapData, SubnetKey<A>, Masquerade<A>>,
     exclusions: LpmTrie<MapData, SubnetKey<A>, Rule>,
+    isolated: LpmTrie<MapData, A, u8>,
     high_water: Array<MapData, u64>,
     targets: Array<MapData, Target<A>>,
     /// The mappings, by prefix.
@@ -76,6 +79,7 @@ impl<A: Family> FamilyMaps<A> {
         Ok(Self {
             subnets: typed(pin_dir, A::MAPS.subnets)?,
             exclusions: typed(pin_dir, A::MAPS.exclusions)?,
+            isolated: typed(pin_dir, A::MAPS.isolated)?,
             high_water: typed(pin_dir, A::MAPS.high_water)?,
             targets: typed(pin_dir, A::MAPS.targets)?,
             mappings: typed(pin_dir, A::MAPS.mappings)?,
@@ -154,6 +158,22 @@ impl<A: Family> FamilyMaps<A> {
         removed(self.exclusions.remove(&key)).with_context(|| cannot_write(A::MAPS.exclusions))
     }
 
+    /// The networks that are kept apart.
+    pub fn isolated(&self) -> Result<BTreeSet<A::Net>> {
+        let network = |key: Key<A>| key.data().net(key.prefix_len() as u8).context("a network's length is impossible");
+        self.isolated.keys().map(|key| network(key.with_context(|| cannot_read(A::MAPS.isolated))?)).collect()
+    }
+
+    /// Keeps a network apart.
+    pub fn add_isolated(&mut self, network: A::Net) -> Result<()> {
+        self.isolated.insert(&prefix::<A>(network), 0, 0).with_context(|| cannot_write(A::MAPS.isolated))
+    }
+
+    /// Keeps a network apart no longer.
+    pub fn remove_isolated(&mut self, network: A::Net) -> Result<()> {
+        removed(self.isolated.remove(&prefix::<A>(network))).with_context(|| cannot_write(A::MAPS.isolated))
+    }
+
     /// Connection slots below it have been used at least once; attempts at a full table raise it beyond their number.
     pub(super) fn high_water(&self) -> Result<u64> {
         first(&self.high_water)
@@ -163,6 +183,11 @@ impl<A: Family> FamilyMaps<A> {
 fn encode<A: Family>(uplink: u32, network: A::Net) -> Key<SubnetKey<A>> {
     let (address, length) = A::parts(network);
     Key::new(SubnetKey::<A>::UPLINK_BITS + u32::from(length), SubnetKey::new(uplink, address))
+}
+
+fn prefix<A: Family>(network: A::Net) -> Key<A> {
+    let (address, length) = A::parts(network);
+    Key::new(length.into(), address)
 }
 
 fn decode<A: Family>(key: &Key<SubnetKey<A>>) -> Result<(u32, A::Net)> {

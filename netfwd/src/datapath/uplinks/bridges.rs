@@ -5,7 +5,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 use netfwd_common::abi::{self, Filtering, PortChoice, Role, Rule, V4, V6};
 
-use super::{Host, configure};
+use super::{Host, configure, isolation};
 use crate::{
     datapath::{
         attach,
@@ -15,21 +15,27 @@ use crate::{
     host::interfaces::Interface,
 };
 
-/// What the hooks of the needed bridges are to know: what the uplink `last` says, if it masquerades a subnet of the
-/// bridge, else what they know, else what another uplink says.
+/// What the hooks of the needed bridges are to know. Of those with an internal network, that nothing is forwarded; of
+/// others what the uplink `last` says, if it masquerades a subnet of the bridge, else what they know, else what another
+/// uplink says.
 pub(super) fn wanted(maps: &Maps, host: &Host, last: Option<u32>) -> Result<Vec<(u32, abi::Interface)>> {
-    let (interfaces, masqueraded) = (maps.interfaces()?, masqueraded(maps)?);
+    let (interfaces, masqueraded, internal) = (maps.interfaces()?, masqueraded(maps)?, isolation::internal(maps)?);
     let known = |ifindex: u32, role: Role| {
         let found = interfaces.iter().find(|(index, known)| *index == ifindex && known.role == role.number());
         found.map(|(_, known)| *known)
     };
     let mut wanted = Vec::new();
     for bridge in host.interfaces.bridges().filter(|bridge| known(bridge.index, Role::Uplink).is_none()) {
+        if isolation::has_any(bridge, &internal) {
+            wanted.push((bridge.index, closed(bridge)?));
+            continue;
+        }
         let mut uplinks: Vec<_> = uplinks_of(bridge, &masqueraded).collect();
         uplinks.sort_by_key(|uplink| Some(*uplink) != last);
         let Some(uplink) = uplinks.first().and_then(|uplink| known(*uplink, Role::Uplink)) else { continue };
         let told = served(bridge, &uplink)?;
-        let kept = known(bridge.index, Role::Bridge).filter(|_| uplinks.first().copied() != last);
+        let kept = known(bridge.index, Role::Bridge)
+            .filter(|known| uplinks.first().copied() != last && known.flags & abi::Interface::INTERNAL == 0);
         wanted.push((bridge.index, kept.unwrap_or(told)));
     }
     Ok(wanted)
@@ -56,7 +62,24 @@ fn served(bridge: &Interface, uplink: &abi::Interface) -> Result<abi::Interface>
         max_ports_per_source: 0,
         filtering: Filtering::default().number(),
         role: Role::Bridge.number(),
+        flags: uplink.flags & !abi::Interface::ISOLATE,
         ..*uplink
+    })
+}
+
+/// What a bridge is to know that has an internal network.
+fn closed(bridge: &Interface) -> Result<abi::Interface> {
+    Ok(abi::Interface {
+        slot: 0,
+        link_header: bridge.link_header()?,
+        rule: Rule::default(),
+        ports: PortChoice::default(),
+        max_ports_per_source: 0,
+        max_segment: [[0; 2]; 2],
+        filtering: Filtering::default().number(),
+        role: Role::Bridge.number(),
+        flags: abi::Interface::INTERNAL,
+        pad: 0,
     })
 }
 

@@ -75,6 +75,10 @@ pub enum Change {
     AddExclusion(IpNet),
     /// They are masqueraded again.
     RemoveExclusion(IpNet),
+    /// A network is kept apart.
+    Isolate(IpNet),
+    /// A network is not kept apart any more.
+    Expose(IpNet),
 }
 
 impl Change {
@@ -86,9 +90,12 @@ impl Change {
             | Self::MoveSubnet { network, .. }
             | Self::AlterSubnet(network)
             | Self::RemoveSubnet(network) => Some(*network),
-            Self::AddInterface(_) | Self::AlterInterface { .. } | Self::AddExclusion(_) | Self::RemoveExclusion(_) => {
-                None
-            }
+            Self::AddInterface(_)
+            | Self::AlterInterface { .. }
+            | Self::AddExclusion(_)
+            | Self::RemoveExclusion(_)
+            | Self::Isolate(_)
+            | Self::Expose(_) => None,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Choices {
     pub bridges: BTreeSet<String>,
     /// How the XDP program is attached.
     pub xdp: xdp::Choice,
+    /// Networks that are isolated and not masqueraded: nothing is forwarded from the bridges that have them.
+    pub internal: BTreeSet<IpNet>,
 }
 
 impl Choices {
@@ -39,6 +41,7 @@ impl Choices {
         let is_meant =
             |bridge: &&Interface| self.bridges.contains(&bridge.name) || takes_all && bridge.index != uplink.index;
         networks.extend(interfaces.bridges().filter(is_meant).flat_map(Interface::networks::<A>));
+        networks.retain(|network| !self.internal.iter().any(|internal| internal.contains(&(*network).into())));
         networks
     }
 
@@ -48,7 +51,8 @@ impl Choices {
         let subnets = self.subnets.iter().map(|subnet| network(uplink, Choice::SUBNET, *subnet));
         let bridges = self.bridges.iter().map(|name| Choice::bridge(uplink, padded(name.as_bytes())));
         let xdp = (self.xdp != xdp::Choice::Off).then(|| Choice::xdp(uplink, self.xdp.number()));
-        addresses.chain(subnets).chain(bridges).chain(xdp).collect()
+        let internal = self.internal.iter().map(|subnet| network(uplink, Choice::INTERNAL, *subnet));
+        addresses.chain(subnets).chain(bridges).chain(xdp).chain(internal).collect()
     }
 
     /// Those of an uplink, of what the map has.
@@ -61,6 +65,7 @@ impl Choices {
                 Choice::SUBNET => choices.subnets.extend(net(key)),
                 Choice::BRIDGE => choices.bridges.extend([name(&key.value)]),
                 Choice::XDP => choices.xdp = mode(&key.value),
+                Choice::INTERNAL => choices.internal.extend(net(key)),
                 _ => (),
             }
         }
@@ -110,9 +115,10 @@ mod tests {
             subnets: ["172.17.0.0/16", "fd00:1::/64"].map(|text| text.parse().unwrap()).into(),
             bridges: ["docker0", "br-0123456789ab"].map(str::to_owned).into(),
             xdp: xdp::Choice::Native,
+            internal: ["172.30.0.0/16".parse().unwrap()].into(),
         };
         let mut keys = choices.keys(7);
-        assert_eq!(keys.len(), 7);
+        assert_eq!(keys.len(), 8);
         keys.extend(Choices { bridges: ["br1".to_owned()].into(), ..Choices::default() }.keys(8));
         assert_eq!(Choices::of(7, &keys), choices);
         assert_eq!(Choices::of(9, &keys), Choices::default());

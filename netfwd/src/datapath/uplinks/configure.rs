@@ -7,6 +7,7 @@ use netfwd_common::abi::{self, MAX_INTERFACES, Masquerade, PortChoice, Rule, V4,
 use super::{
     Choices, after_undoing,
     changes::{Change, FamilyChange, Networks, Present, Wanted, plan},
+    isolation,
 };
 use crate::datapath::{
     maps::{Exclusion, Maps, Select, Subnet},
@@ -66,7 +67,7 @@ pub(super) fn remove(maps: &mut Maps, ifindex: u32) -> Result<()> {
     }
     let choices = maps.choices()?.into_iter().filter(|choice| choice.uplink == ifindex);
     steps.extend(choices.map(|choice| -> Step { Box::new(move |maps| maps.remove_choice(choice)) }));
-    run(steps, maps)
+    run(steps, maps).and(isolation::refresh(maps))
 }
 
 fn remove_networks<A: Select>(maps: &Maps, ifindex: u32, steps: &mut Vec<Step>) -> Result<()> {
@@ -98,6 +99,8 @@ impl Maker {
         self.networks(maps, *ifindex, v4, &interface.ports, rule)?;
         self.networks(maps, *ifindex, v6, &interface.ports, rule)?;
         self.choices(maps, *ifindex, choices)?;
+        self.isolation(maps, *ifindex, v4)?;
+        self.isolation(maps, *ifindex, v6)?;
         for (ifindex, bridge) in bridges(maps)? {
             self.interface(maps, ifindex, &bridge)?;
         }
@@ -151,6 +154,21 @@ impl Maker {
         for choice in &present - &wanted {
             self.pending.undo.push(Box::new(move |maps| maps.add_choice(choice)));
             maps.remove_choice(choice)?;
+        }
+        Ok(())
+    }
+
+    fn isolation<A: Select>(&mut self, maps: &mut Maps, ifindex: u32, networks: &Networks<A>) -> Result<()> {
+        let (present, wanted) = (maps.family::<A>().isolated()?, isolation::wanted(maps, Some((ifindex, networks)))?);
+        for network in &wanted - &present {
+            self.pending.undo.push(Box::new(move |maps| maps.family_mut::<A>().remove_isolated(network)));
+            maps.family_mut::<A>().add_isolated(network)?;
+            self.pending.changes.push(Change::Isolate(network.into()));
+        }
+        for network in &present - &wanted {
+            self.pending.undo.push(Box::new(move |maps| maps.family_mut::<A>().add_isolated(network)));
+            maps.family_mut::<A>().remove_isolated(network)?;
+            self.pending.changes.push(Change::Expose(network.into()));
         }
         Ok(())
     }

@@ -104,6 +104,18 @@ pub struct Options {
     pub pick_up: bool,
     /// Whether what belongs to known connections is sent past the host's stack.
     pub fast_path: bool,
+    /// Whether it keeps networks apart.
+    pub isolation: Option<Isolation>,
+}
+
+/// How an interface keeps networks apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// An uplink, whose masqueraded subnets are isolated.
+    Isolate,
+    /// A bridge, from which nothing is forwarded.
+    Internal,
 }
 
 /// Sizes in bytes; `None` where they are left alone.
@@ -208,6 +220,11 @@ impl Options {
             max_segment: Segments { ipv4, ipv6 },
             pick_up: known.flags & abi::Interface::PICK_UP != 0,
             fast_path: known.flags & abi::Interface::FAST_PATH != 0,
+            isolation: match () {
+                () if known.flags & abi::Interface::ISOLATE != 0 => Some(Isolation::Isolate),
+                () if known.flags & abi::Interface::INTERNAL != 0 => Some(Isolation::Internal),
+                () => None,
+            },
         }
     }
 }

@@ -51,6 +51,8 @@ pub enum Why {
     /// The uplink that masquerades its bridge's subnet was attached with `--fast-path off`; of several, the one
     /// attached last.
     BridgeOff,
+    /// Nothing is forwarded from its bridge, which has an internal network.
+    Internal,
     /// The member is no veth device whose other end is in another network namespace.
     NoVeth,
     /// The bridge had another Ethernet address when the member got its program.
@@ -165,6 +167,7 @@ impl<'h> Paths<'h> {
         let entry = self.members.get(&member.index);
         let gateway = self.host.interfaces.with_index(bridge).and_then(|bridge| bridge.hardware_address);
         match entry {
+            _ if known.flags & abi::Interface::INTERNAL != 0 => Some(Why::Internal),
             _ if !self.has_fast_uplink => Some(Why::NoUplink),
             _ if known.flags & abi::Interface::FAST_PATH == 0 => Some(Why::BridgeOff),
             _ if !member.leads_elsewhere => Some(Why::NoVeth),

@@ -1,6 +1,6 @@
 //! The status as text.
 
-use super::{Bridge, Masqueraded, Member, Options, Path, SECOND, Status, Uplink, Why, Xdp};
+use super::{Bridge, Isolation, Masqueraded, Member, Options, Path, SECOND, Status, Uplink, Why, Xdp};
 use crate::{
     datapath::{attach::Attachment, hook::Direction, host_access::State, ports::Range, xdp},
     host::forwarding::Switch,
@@ -9,13 +9,17 @@ use crate::{
 
 impl Listing for Status {
     fn text(&self) -> String {
-        let heads = [
+        let mut heads = vec![
             format!("kernel      {}", self.kernel),
             format!("pinned in   {}", self.pin_dir.display()),
             format!("attached    {} ago", render::duration(self.attached_for_seconds * SECOND)),
             format!("forwarding  {}", self.forwarding()),
             format!("host access {}", host_access_text(self.host_access)),
         ];
+        heads.extend((!self.isolated.is_empty()).then(|| {
+            let isolated: Vec<_> = self.isolated.iter().map(ToString::to_string).collect();
+            format!("isolated    {}", isolated.join(", "))
+        }));
         let mut parts = vec![heads.join("\n"), self.uplinks_text(), self.options_text()];
         parts.extend(self.members_text());
         parts.extend([self.programs_text(), self.maps_text()]);
@@ -141,7 +145,11 @@ impl Uplink {
 impl Bridge {
     fn cells(&self) -> [String; 8] {
         let hook = hook_text(&self.attachments, &[Direction::Ingress]);
-        let path = if self.options.fast_path { Path::Fast } else { Path::Stack(Why::Off) };
+        let path = match () {
+            () if self.options.isolation == Some(Isolation::Internal) => Path::Stack(Why::Internal),
+            () if self.options.fast_path => Path::Fast,
+            () => Path::Stack(Why::Off),
+        };
         self.options.cells(self.interface.text(), "bridge", hook, path.text(), Vec::new())
     }
 }
@@ -201,9 +209,19 @@ impl Why {
             Self::NoProgram => "no program yet; attach again, or let `netfwd run` do it",
             Self::NoUplink => "no uplink is fast",
             Self::BridgeOff => "--fast-path off on its uplink; of several the one attached last counts",
+            Self::Internal => "internal: nothing is forwarded",
             Self::NoVeth => "no veth to another network namespace",
             Self::GatewayChanged => "the bridge has another Ethernet address; attach again, or let `netfwd run` do it",
             Self::NotAnnounced => "not announced yet; it is when it asks for a neighbour, or answers",
+        }
+    }
+}
+
+impl Isolation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Isolate => "isolate",
+            Self::Internal => "internal",
         }
     }
 }
@@ -212,6 +230,7 @@ impl Options {
     fn cells(&self, name: String, role: &str, hook: String, path: String, mut other: Vec<String>) -> [String; 8] {
         other.extend(self.parity.then(|| "parity".to_owned()));
         other.extend(self.pick_up.then(|| "pick-up".to_owned()));
+        other.extend(self.isolation.map(|isolation| isolation.as_str().to_owned()));
         let other = if other.is_empty() { "-".to_owned() } else { other.join(", ") };
         let limit = self.max_ports_per_source.map_or_else(|| "any".to_owned(), |count| count.to_string());
         let segments = match (self.max_segment.ipv4, self.max_segment.ipv6) {
@@ -302,6 +321,7 @@ mod tests {
             max_segment: super::super::Segments { ipv4: Some(1460), ipv6: Some(1440) },
             pick_up: true,
             fast_path: true,
+            isolation: Some(Isolation::Isolate),
         };
         let interface = Interface { name: Some("eth0".to_owned()), index: 2 };
         let exclusions = vec!["10.0.0.0/8".parse().unwrap()];
@@ -310,7 +330,7 @@ mod tests {
         let uplink =
             Uplink { interface, attachments: Vec::new(), subnets: vec![subnet], exclusions, options, path, xdp };
         let cells = uplink.cells();
-        let rest = ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up"];
+        let rest = ["endpoint", "9", "1460, IPv6 1440", "not to 10.0.0.0/8, parity, pick-up, isolate"];
         assert_eq!((cells[3].as_str(), &cells[4..]), ("stack: no Ethernet header", &rest.map(str::to_owned)[..]));
         let status = Status {
             kernel: "6.12.0".to_owned(),
@@ -319,6 +339,7 @@ mod tests {
             ip_forward: true,
             ipv6_forward: Some(false),
             host_access: State::On,
+            isolated: vec!["172.17.0.0/16".parse().unwrap(), "fd00:1::/64".parse().unwrap()],
             programs: Vec::new(),
             uplinks: vec![uplink],
             bridges: Vec::new(),
@@ -327,6 +348,7 @@ mod tests {
         };
         let text = status.text();
         assert!(text.contains("forwarding  IPv4 on\n"), "{text}");
+        assert!(text.contains("\nisolated    172.17.0.0/16, fd00:1::/64\n"), "{text}");
         assert!(text.contains("an address of eth0 is gone: attach eth0 again, with the same options"), "{text}");
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn resolve(
     let (chosen_v4, chosen_v6) =
         (chosen::<V4>(choices, uplink, interfaces)?, chosen::<V6>(choices, uplink, interfaces)?);
     refuse_without_subnets(choices, interfaces)?;
+    refuse_internal_subnets(choices)?;
     let (subnets_v4, subnets_v6) =
         (choices.networks::<V4>(uplink, interfaces), choices.networks::<V6>(uplink, interfaces));
     if subnets_v4.is_empty() && subnets_v6.is_empty() {
@@ -83,6 +84,19 @@ fn refuse_without_subnets(choices: &Choices, interfaces: &Interfaces) -> Result<
         let bridge = interfaces.bridge(name)?;
         if bridge.networks::<V4>().is_empty() && bridge.networks::<V6>().is_empty() {
             bail!("the bridge {name} has no address, so no subnet: give it with --subnet CIDR");
+        }
+    }
+    Ok(())
+}
+
+/// Fails if a network is to be masqueraded and internal.
+fn refuse_internal_subnets(choices: &Choices) -> Result<()> {
+    let overlaps = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
+    for subnet in &choices.subnets {
+        if let Some(internal) = choices.internal.iter().find(|internal| overlaps(internal, subnet)) {
+            let text =
+                format!("--subnet {subnet} is to be masqueraded, and nothing of --internal {internal} is: choose one");
+            return Err(Misuse(text).into());
         }
     }
     Ok(())

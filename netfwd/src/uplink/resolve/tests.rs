@@ -164,6 +164,21 @@ fn segments_of_ipv6_are_as_much_smaller_as_its_header_is_larger() {
 }
 
 #[test]
+fn the_networks_of_an_uplink_are_isolated_if_asked_for() {
+    let chosen = wanted("eth0 --isolate").interface;
+    assert_eq!(chosen.flags, abi::Interface::FAST_PATH | abi::Interface::ISOLATE);
+}
+
+#[test]
+fn an_internal_network_is_not_masqueraded() {
+    let all = subnets("eth0");
+    let first = all[0].as_str();
+    assert_eq!(subnets(&format!("eth0 --internal {first}")), all[1..]);
+    let message = failure("eth0 --subnet 10.50.0.0/16 --internal 10.50.7.0/24", &host());
+    assert!(message.contains("--subnet 10.50.0.0/16 is to be masqueraded"), "{message}");
+}
+
+#[test]
 fn exclusions_are_of_their_family() {
     let Wanted { v4, v6, .. } = wanted("eth0 --no-masquerade 10.0.0.0/8 --no-masquerade fc00::/7");
     assert_eq!(v4.exclusions, ["10.0.0.0/8".parse().unwrap()]);

@@ -1,6 +1,6 @@
 //! The programs and maps of a world in the kernel, not pinned and not attached.
 
-use std::collections::HashMap as StdHashMap;
+use std::collections::{HashMap as StdHashMap, HashSet};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -57,7 +57,7 @@ impl Datapath {
     }
 
     /// Forgets all connections and counts, and takes over the settings and rules of `tables`.
-    pub(crate) fn begin<A: Place>(&mut self, plan: &Plan, tables: &MemoryTables<A>) {
+    pub(crate) fn begin<A: Place + Pod>(&mut self, plan: &Plan, tables: &MemoryTables<A>) {
         assert!(plan.max_flows <= MAX_FLOWS);
         for tuple in self.tuples::<A>().keys() {
             self.hash_map::<Tuple<A>, Slot>(A::MAPS.tuples).remove(tuple).unwrap();
@@ -86,7 +86,7 @@ impl Datapath {
     }
 
     /// Takes over the rules of `tables`.
-    pub(crate) fn follow<A: Place>(&mut self, plan: &Plan, tables: &MemoryTables<A>) {
+    pub(crate) fn follow<A: Place + Pod>(&mut self, plan: &Plan, tables: &MemoryTables<A>) {
         for (ifindex, side) in [(UPLINK, Side::Outside), (BRIDGE, Side::Bridge)] {
             let interface = plan.interface(tables.generations[&HOST_RULE], side);
             self.hash_map(names::INTERFACES).insert(ifindex, interface, 0).unwrap();
@@ -106,8 +106,20 @@ impl Datapath {
             let key = Key::new(SubnetKey::<A>::BITS, SubnetKey::new(*uplink, *address));
             self.trie::<_, Rule>(A::MAPS.exclusions).insert(&key, rule, 0).unwrap();
         }
+        self.isolate(&tables.isolated);
         for (id, generation) in &tables.generations {
             self.array::<u32>(names::GENERATIONS).set(*id, generation, 0).unwrap();
+        }
+    }
+
+    fn isolate<A: Place + Pod>(&mut self, addresses: &HashSet<A>) {
+        let mut isolated = self.trie::<A, u8>(A::MAPS.isolated);
+        let before: Vec<_> = isolated.keys().map(Result::unwrap).collect();
+        for key in before {
+            isolated.remove(&key).unwrap();
+        }
+        for address in addresses {
+            isolated.insert(&Key::new(size_of::<A>() as u32 * 8, *address), 0, 0).unwrap();
         }
     }
 

@@ -8,6 +8,7 @@ mod twins;
 
 use std::cell::{Cell, RefCell};
 
+use aya::Pod;
 use proptest::{
     collection::vec,
     prelude::*,
@@ -33,7 +34,7 @@ fn the_programs_do_what_the_nat_does_in_memory_for_ipv6() {
     compare::<V6>();
 }
 
-fn compare<A: Ip + Place>() {
+fn compare<A: Ip + Place + Pod>() {
     namespace::enter(|| {
         let _sockets = namespace::host_sockets();
         let datapath = RefCell::new(Datapath::load());

@@ -17,12 +17,14 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, connect, socket},
 };
 
-use super::world::{BRIDGE, Place as _, UPLINK};
+use super::world::{BRIDGE, OTHER_BRIDGE, Place as _, UPLINK};
 
 /// Not the one that the uplink is to have.
 const WIRE: u32 = UPLINK + 1;
 /// What stands for the bridge's member: its other end.
 pub(crate) const MEMBER: u32 = BRIDGE + 1;
+/// Its like of the other bridge.
+const OTHER_MEMBER: u32 = OTHER_BRIDGE + 1;
 const GATEWAY: V4 = [192, 0, 2, 254];
 const WIDE_GATEWAY: V6 = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 254];
 
@@ -74,6 +76,8 @@ fn make_uplink() {
         V4::CONTAINERS.map(IpAddr::from).into_iter().chain(V6::CONTAINERS.map(IpAddr::from)).collect();
     let route = |container| format!("route add {container} dev bridge\n");
     let routes = containers.iter().map(route).collect::<Vec<_>>().concat();
+    let neighbours = [IpAddr::from(V4::NEIGHBOUR), IpAddr::from(V6::NEIGHBOUR)];
+    let neighbours = neighbours.map(|neighbour| format!("route add {neighbour} dev other\n")).concat();
     let gateways = [IpAddr::from(GATEWAY), IpAddr::from(WIDE_GATEWAY)].map(|gateway| {
         format!(
             "neighbour add {gateway} lladdr 02:00:00:00:00:fe dev uplink nud permanent\n\
@@ -84,11 +88,14 @@ fn make_uplink() {
         "link set lo up\n\
          link add uplink index {UPLINK} type veth peer name wire index {WIRE}\n\
          link add bridge index {BRIDGE} type veth peer name member index {MEMBER}\n\
+         link add other index {OTHER_BRIDGE} type veth peer name nobody index {OTHER_MEMBER}\n\
          link set member up\n\
+         link set nobody up\n\
          link set wire up\n\
          link set uplink up\n\
          link set bridge up\n\
-         {addresses}{routes}{}",
+         link set other up\n\
+         {addresses}{routes}{neighbours}{}",
         gateways.concat(),
     ));
 }

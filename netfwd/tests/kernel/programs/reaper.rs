@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::Pod;
 use netfwd_common::{
     abi::{Endpoint, FlowEvent, Side, V4, V6},
     conntrack::State,
@@ -31,7 +32,7 @@ fn the_reaper_removes_what_has_ended_and_nothing_else() {
 }
 
 /// One of two connections to a mapped port ends.
-fn remove_condemned<A: Place + Ip>(datapath: &mut Datapath, plan: &Plan) {
+fn remove_condemned<A: Place + Ip + Pod>(datapath: &mut Datapath, plan: &Plan) {
     datapath.begin(plan, &plan.tables::<A>());
     for port in [40_000, 40_001] {
         let (source, mapped) = (Endpoint::new(A::PEERS[0], port), Endpoint::new(A::HOSTS[0], 8080));

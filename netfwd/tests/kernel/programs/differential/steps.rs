@@ -38,11 +38,12 @@ pub(super) enum Step {
 pub(super) fn plan() -> impl Strategy<Value = Plan> {
     let size = select(&[(1_u32, 1024_u16), (256, 1024), (256, u16::MAX), (256, u16::MAX)]);
     let filtering = select(&[Filtering::AddressAndPort, Filtering::Address, Filtering::Endpoint]);
-    (size, any::<u32>(), filtering, select(&[0_u32, 0, 1, 2]), any::<bool>()).prop_map(
-        |((max_flows, last_port), seed, filtering, max_ports_per_source, picks_up)| Plan {
+    (size, any::<u32>(), filtering, select(&[0_u32, 0, 1, 2]), any::<bool>(), any::<bool>()).prop_map(
+        |((max_flows, last_port), seed, filtering, max_ports_per_source, picks_up, isolates)| Plan {
             filtering,
             max_ports_per_source,
             picks_up,
+            isolates,
             ..Plan::new(max_flows, ports(1024..=last_port), seed)
         },
     )
@@ -81,8 +82,14 @@ fn frame<A: Ip + Place>(side: Side) -> impl Strategy<Value = Frame<A>> {
     let [hosts, containers, peers] = [A::HOSTS, A::CONTAINERS, A::PEERS].map(Vec::from);
     let outside = [peers.clone(), peers.clone(), vec![A::EXCLUDED]].concat();
     let (source, destination) = match side {
-        Side::Outside => ((peers, containers.clone(), &PORTS[1..6]), (hosts, containers, &PORTS[5..])),
-        Side::Bridge => ((containers, hosts.clone(), &PORTS[2..7]), (hosts, outside, &PORTS[5..])),
+        Side::Outside => {
+            let strangers = [containers.clone(), vec![A::EXCLUDED]].concat();
+            ((peers, strangers, &PORTS[1..6]), (hosts, [containers, vec![A::NEIGHBOUR]].concat(), &PORTS[5..]))
+        }
+        Side::Bridge => {
+            let others = [outside, vec![A::NEIGHBOUR]].concat();
+            ((containers, hosts.clone(), &PORTS[2..7]), (hosts, others, &PORTS[5..]))
+        }
         Side::Inside | Side::Binding | Side::Permission | Side::Account => {
             ((containers.clone(), hosts, &PORTS[2..7]), (outside, containers, &PORTS[..3]))
         }

@@ -6,6 +6,7 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
+use aya::Pod;
 use netfwd::clock;
 use netfwd_common::{
     abi::{Connection, FlowEvent, Reason, Rule, Side, Slot, Tuple},
@@ -58,7 +59,7 @@ pub(super) struct Twins<'d, A> {
     reasons: HashMap<(Side, Reason), u64>,
 }
 
-impl<'d, A: Ip + Place> Twins<'d, A> {
+impl<'d, A: Ip + Place + Pod> Twins<'d, A> {
     /// Two worlds in which nothing has happened.
     pub(super) fn begin(plan: &Plan, datapath: &'d mut Datapath) -> Self {
         let mut world = World::new(plan.clone());

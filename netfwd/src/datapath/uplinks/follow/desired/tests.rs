@@ -4,7 +4,7 @@ use netfwd_common::abi::{self, PortChoice, Role, Rule};
 use proptest::{prelude::*, sample::subsequence};
 
 use super::*;
-use crate::{datapath::xdp, host::interfaces::Address};
+use crate::host::interfaces::Address;
 
 const UPLINK: u32 = 2;
 
@@ -130,6 +130,15 @@ fn the_subnets_of_bridges_are_those_that_attach_would_take() {
 }
 
 #[test]
+fn the_subnets_of_a_bridge_that_is_internal_are_not_masqueraded_whenever_it_comes() {
+    let mut interfaces = host(&OLD, &BRIDGE[..1]);
+    let internal = Choices { internal: ["10.2.0.0/16".parse().unwrap()].into(), ..Choices::default() };
+    let before = attached(internal, &interfaces);
+    interfaces.0.push(interface(4, "br1", &["10.2.0.1/16"]));
+    assert_eq!(followed(&before, &interfaces), before);
+}
+
+#[test]
 fn a_subnet_that_contains_the_address_stays_as_it_was() {
     let before = attached(Choices::default(), &host(&OLD, &BRIDGE[..1]));
     let mut interfaces = host(&["10.1.0.77/16"], &BRIDGE[..1]);
@@ -158,7 +167,7 @@ fn some_choices() -> impl Strategy<Value = Choices> {
         addresses: address.map(|text| text.parse().unwrap()).into_iter().collect(),
         subnets: subnet.map(|text| text.parse().unwrap()).into_iter().collect(),
         bridges: names_bridge.then(|| "br0".to_owned()).into_iter().collect(),
-        xdp: xdp::Choice::default(),
+        ..Choices::default()
     })
 }
 
