@@ -7,6 +7,7 @@ pub mod agent;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod context;
 pub mod datapath;
 pub mod docker;

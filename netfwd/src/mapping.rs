@@ -65,7 +65,7 @@ pub enum Transport {
 impl Mapping {
     /// The container's ports, as many as the host's.
     #[must_use]
-    pub fn container_ports(&self) -> Ports {
+    pub const fn container_ports(&self) -> Ports {
         let Ports { first, last } = self.host.ports;
         Ports { first: self.container_port, last: self.container_port.wrapping_add(last - first) }
     }

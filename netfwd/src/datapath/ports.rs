@@ -46,9 +46,15 @@ pub fn keeps_parity(choice: &PortChoice) -> bool {
 /// A choice as it is written: `1024-65535`.
 #[must_use]
 pub fn text(choice: &PortChoice) -> String {
-    let ranges: Vec<_> = ranges(choice).iter().map(|Range { first, last }| format!("{first}-{last}")).collect();
     let parity = if keeps_parity(choice) { " of the same parity" } else { "" };
-    format!("{}{parity}", ranges.join(","))
+    format!("{}{parity}", written(&ranges(choice)))
+}
+
+/// Ranges as they are written: `1024-2047,4096-8191`.
+#[must_use]
+pub fn written(ranges: &[Range]) -> String {
+    let ranges: Vec<_> = ranges.iter().map(|Range { first, last }| format!("{first}-{last}")).collect();
+    ranges.join(",")
 }
 
 #[cfg(test)]

@@ -2,24 +2,31 @@
 
 use clap::ValueEnum;
 use netfwd_common::abi::Filtering;
+use serde::{Deserialize, Serialize};
 
 use crate::datapath::{hook::Hook, xdp};
 
 /// Who may send to an outside port that a container has by its own doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum FilteringChoice {
     /// Everybody
     Endpoint,
     /// Whomever the container has sent to, from any port
     Address,
     /// Whomever the container has sent to, from the port that it sent to
+    #[default]
     AddressAndPort,
 }
 
 /// How programs are attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum HookChoice {
     /// TCX if the kernel has it (6.6), else tc
+    #[default]
     Auto,
     /// A TCX link
     Tcx,
@@ -28,7 +35,9 @@ pub enum HookChoice {
 }
 
 /// Whether UDP of known flows is taken before the host's stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum XdpChoice {
     /// In the driver of hardware and of virtio, if it can
     Auto,
@@ -37,6 +46,7 @@ pub enum XdpChoice {
     /// In the kernel, for any interface: no faster
     Generic,
     /// Not at all
+    #[default]
     Off,
 }
 

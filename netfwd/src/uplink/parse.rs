@@ -10,9 +10,12 @@ use crate::{
 };
 
 /// RFC 9293 section 3.7.1: what every IPv4 host takes.
-const MIN_SEGMENT: u16 = 536;
+pub const MIN_SEGMENT: u16 = 536;
 /// The largest IP packet, less two headers of 20 bytes.
-const MAX_SEGMENT: u16 = 65_495;
+pub const MAX_SEGMENT: u16 = 65_495;
+
+/// Connections of a family that maps may be made for.
+pub const MAX_FLOWS: u32 = 16_777_216;
 
 /// The largest TCP segment that is let pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
