@@ -11,12 +11,13 @@
 //!
 //! Each [`Netns`] runs ordinary programs (`ping`, `curl`, `iperf3`) and closures, so that both real clients and
 //! sockets of the test itself live in it. A [`Capture`] is a witness: `tcpdump` on one interface, whose [`Packets`]
-//! are compared and checked for bad checksums; a [`Wire`] sends frames that no socket would. Everything goes when the
-//! values are dropped, also when building fails half way and on SIGINT, SIGTERM or SIGHUP: these end every wait of the
-//! lab with an error.
+//! are compared and checked for bad checksums; a [`Wire`] sends frames that no socket would; a [`DockerEngine`] is a
+//! real one. Everything goes when the values are dropped, also when building fails half way and on SIGINT, SIGTERM or
+//! SIGHUP: these end every wait of the lab with an error.
 
 mod capture;
 mod checksum;
+mod docker;
 mod interrupt;
 mod iperf;
 mod lab;
@@ -34,6 +35,7 @@ mod wire;
 
 pub use capture::Capture;
 pub use checksum::Checksum;
+pub use docker::DockerEngine;
 pub use iperf::{Iperf, IperfServer, Transfer};
 pub use lab::Lab;
 pub use netns::Netns;

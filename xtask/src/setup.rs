@@ -2,6 +2,7 @@
 
 mod apply;
 mod distro;
+mod engine;
 mod plan;
 mod programs;
 mod state;
@@ -23,7 +24,7 @@ pub(crate) enum Scope {
     Tests,
 }
 
-/// Install what is missing: system packages, rust-src, bpf-linker.
+/// Install what is missing: system packages, rust-src, bpf-linker; unpack a Docker Engine for the tests.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -72,6 +73,11 @@ pub(crate) fn lacking(scope: Scope) -> Option<String> {
         return None;
     }
     Some(format!("{} missing: run `cargo xtask setup` as root", missing.join(", ")))
+}
+
+/// Why tests with a Docker Engine cannot run here, if it is so.
+pub(crate) fn lacking_engine() -> Option<String> {
+    engine::obstacle()
 }
 
 fn carry_out(plan: &Plan, state: &State) -> Result<()> {

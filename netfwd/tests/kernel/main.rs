@@ -7,6 +7,7 @@ mod agent;
 mod attach;
 mod bad_input;
 mod bridges;
+mod docker;
 mod fast_path;
 mod follow;
 mod ipv6;

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::distro::Family;
+use super::engine;
 use super::plan::Step;
 use super::state::{self, BPF_LINKER, State};
 use crate::task;
@@ -18,6 +19,12 @@ pub(super) fn apply(step: &Step, state: &State) -> Result<()> {
         Step::Packages(packages) => install_packages(packages),
         Step::CoreSources => bring_core_sources(state),
         Step::BpfLinker => install_bpf_linker(),
+        Step::Engine => {
+            if let Err(error) = engine::bring() {
+                task::complain(format_args!("warning: tests with a Docker Engine are left out: {error:#}"));
+            }
+            Ok(())
+        }
     }
 }
 
@@ -29,7 +36,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         .context("cannot install packages: look at the messages of apt-get, then run this again")
 }
 
-fn apt_get(arguments: &[&str]) -> Command {
+pub(super) fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     command

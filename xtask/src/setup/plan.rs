@@ -9,6 +9,8 @@ pub(super) enum Step {
     Packages(Vec<&'static str>),
     CoreSources,
     BpfLinker,
+    /// A Docker Engine for tests.
+    Engine,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,10 @@ impl Plan {
         }
         if !state.has_bpf_linker() {
             plan.steps.push(Step::BpfLinker);
+        }
+        // Elsewhere the tests with an engine are left out.
+        if !state.has_engine && state.distro.family == Family::Debian {
+            plan.steps.push(Step::Engine);
         }
         plan
     }
@@ -99,6 +105,7 @@ mod tests {
             rustup: true,
             core_sources: Some("/sources".into()),
             bpf_linker: Some(BPF_LINKER),
+            has_engine: true,
         }
     }
 
@@ -126,6 +133,15 @@ mod tests {
         state.bpf_linker = "0.9.15".parse().ok();
         assert_eq!(Plan::new(&state).steps, [Step::BpfLinker]);
         state.bpf_linker = "0.13.0".parse().ok();
+        assert!(Plan::new(&state).is_empty());
+    }
+
+    #[test]
+    fn an_engine_is_brought_where_debian_s_packages_fit() {
+        let mut state = complete(Family::Debian, false);
+        state.has_engine = false;
+        assert_eq!(Plan::new(&state).steps, [Step::Engine]);
+        state.distro.family = Family::Arch;
         assert!(Plan::new(&state).is_empty());
     }
 

@@ -10,6 +10,7 @@ use cargo_metadata::semver::Version;
 
 use super::Scope;
 use super::distro::Distro;
+use super::engine;
 use super::programs::{self, Program};
 use crate::{task, workspace};
 
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) rustup: bool,
     pub(super) core_sources: Option<PathBuf>,
     pub(super) bpf_linker: Option<Version>,
+    /// Whether the tests have a Docker Engine, if they are what this is for.
+    pub(super) has_engine: bool,
 }
 
 impl State {
@@ -40,6 +43,7 @@ impl State {
             toolchain,
             rustup: workspace::find_program("rustup").is_some(),
             bpf_linker: bpf_linker(),
+            has_engine: scope != Scope::Tests || engine::obstacle().is_none(),
         })
     }
 
@@ -60,9 +64,10 @@ impl fmt::Display for State {
             None => writeln!(f, "  core's sources   missing (rust-src)")?,
         }
         match &self.bpf_linker {
-            Some(version) => write!(f, "  bpf-linker       {version}"),
-            None => write!(f, "  bpf-linker       missing"),
+            Some(version) => writeln!(f, "  bpf-linker       {version}")?,
+            None => writeln!(f, "  bpf-linker       missing")?,
         }
+        write!(f, "  Docker Engine    {}", if self.has_engine { "there" } else { "missing" })
     }
 }
 

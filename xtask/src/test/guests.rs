@@ -18,9 +18,13 @@ const KERNEL_TEST: &str = "kernel";
 const GUEST_TEST: &str = "/bin/kernel-tests";
 const GUEST_CLI: &str = "/bin/netfwd";
 
-/// Tests of nftables' own NAT, which prove the scenarios: of netfwd on a kernel they say nothing, so they run on the
-/// running kernel alone.
-const LEFT_OUT: &str = "over_nft::";
+/// Tests that run on the running kernel alone, and why.
+const LEFT_OUT: [(&str, &str); 2] = [
+    ("over_nft::", "nftables' own NAT, which proves the scenarios, and says nothing of netfwd"),
+    (DOCKER_TESTS, "a Docker Engine, which guests have not"),
+];
+/// Tests with a Docker Engine.
+pub(super) const DOCKER_TESTS: &str = "docker::";
 
 /// The name of the level of kernel `version`.
 pub(super) fn level(version: &str, fast_path: FastPath) -> String {
@@ -44,7 +48,9 @@ fn run_together(
     let names: Vec<_> = versions.iter().map(|version| level(version, fast_path)).collect();
     task::headline(&names.join(", "));
     if filters.is_empty() {
-        task::say(format_args!("left out in guests: {LEFT_OUT} (nftables' own NAT, which proves the scenarios)"));
+        for (tests, reason) in LEFT_OUT {
+            task::say(format_args!("left out in guests: {tests} ({reason})"));
+        }
     }
     let alone = versions.len() == 1;
     let processors = (processors / versions.len()).clamp(1, vm::MOST_PROCESSORS);
@@ -115,6 +121,7 @@ pub(crate) fn job(version: &str, filters: &[String], fast_path: FastPath) -> Res
 
 fn command(filters: &[String]) -> Vec<String> {
     let options = [GUEST_TEST, "--include-ignored", "--test-threads=1"];
-    let left_out = if filters.is_empty() { &["--skip", LEFT_OUT][..] } else { &[] };
-    options.into_iter().chain(left_out.iter().copied()).map(str::to_owned).chain(filters.iter().cloned()).collect()
+    let left_out = if filters.is_empty() { &LEFT_OUT[..] } else { &[] };
+    let left_out = left_out.iter().flat_map(|(tests, _)| ["--skip", tests]);
+    options.into_iter().chain(left_out).map(str::to_owned).chain(filters.iter().cloned()).collect()
 }
