@@ -63,6 +63,8 @@ fn every_key_of_an_uplink_is_what_attach_takes() {
         subnets: vec!["172.18.0.0/16".parse().unwrap()],
         addresses: vec![IpAddr::from([192, 0, 2, 1])],
         no_masquerade: vec!["10.0.0.0/8".parse().unwrap()],
+        isolate: false,
+        internal: Vec::new(),
         ports: vec![Range { first: 2000, last: 2999 }, Range { first: 4000, last: 4000 }],
         parity: true,
         filtering: netfwd_common::abi::Filtering::Endpoint,
