@@ -1,6 +1,6 @@
 //! What is wanted, from all who want something: pure data, so that it can be compared with what is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
@@ -31,8 +31,8 @@ pub(super) struct Desired {
 pub(super) struct Networks {
     /// The subnets that are masqueraded.
     pub(super) masqueraded: BTreeSet<IpNet>,
-    /// Subnets that are not masqueraded, and which nothing from elsewhere may reach, with their bridges.
-    pub(super) internal: BTreeMap<IpNet, String>,
+    /// Subnets from which nothing is forwarded, nor to them.
+    pub(super) internal: BTreeSet<IpNet>,
 }
 
 impl Desired {
@@ -54,9 +54,7 @@ impl Desired {
         let internal = state.networks.values().filter(|network| network.is_internal);
         self.networks = Some(Networks {
             masqueraded: state.networks.values().flat_map(|network| network.masqueraded.iter().copied()).collect(),
-            internal: internal
-                .flat_map(|network| network.subnets.iter().map(|subnet| (*subnet, network.bridge.clone())))
-                .collect(),
+            internal: internal.flat_map(|network| network.subnets.iter().copied()).collect(),
         });
     }
 }
@@ -93,6 +91,6 @@ mod tests {
         assert_eq!(desired.origins, [Origin::Docker]);
         let networks = desired.networks.unwrap();
         assert_eq!(networks.masqueraded, ["172.17.0.0/16".parse().unwrap()].into());
-        assert_eq!(networks.internal, [("172.18.0.0/16".parse().unwrap(), "br-inside".to_owned())].into());
+        assert_eq!(networks.internal, ["172.18.0.0/16".parse().unwrap()].into());
     }
 }

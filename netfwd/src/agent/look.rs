@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 
 use super::desired::{Desired, Networks};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         pin::PinDir,
         uplinks::{self, Host, Report, Request, Round},
     },
+    host::sockets,
     persist::Store,
     uplink::{self, Options},
 };
@@ -27,6 +28,8 @@ pub struct Look {
     pub attached: Vec<Attached>,
     /// What became of mappings; nothing if there is no uplink.
     pub mappings: Option<Result<Brought>>,
+    /// Why those who connected before a mapping was in force wait for Docker, if they do.
+    pub waiting: Option<Error>,
     /// What following came to; nothing if there is no uplink.
     pub round: Option<Round>,
 }
@@ -48,8 +51,9 @@ impl Looker {
         let attached = if desired.is_known { self.attach(desired)? } else { Vec::new() };
         // Before the host is followed: what is published is wanted at once.
         let mappings = self.bring(desired).transpose();
+        let waiting = mappings.as_ref().and_then(|brought| reset_waiting(brought.as_ref().ok()?).err());
         let round = uplinks::follow(&self.pin_dir)?;
-        Ok(Look { attached, mappings, round })
+        Ok(Look { attached, mappings, waiting, round })
     }
 
     /// Attaches the uplinks that are not attached, or were attached for other networks.
@@ -91,10 +95,25 @@ impl Looker {
     }
 }
 
-/// How an uplink is attached: with Docker it masquerades what Docker would.
+/// Resets what has connected to Docker's own listeners, before the ports were mapped.
+fn reset_waiting(brought: &Brought) -> Result<()> {
+    let published = brought.changes.iter().filter(|(change, _)| !change.is_nothing());
+    let hosts: Vec<_> = published.map(|(change, _)| change.mapping().host).collect();
+    if !hosts.is_empty() {
+        sockets::reset_unaccepted(&hosts)?;
+    }
+    Ok(())
+}
+
+/// How an uplink is attached: with Docker it masquerades and keeps apart what Docker would.
 fn options(name: &str, networks: Option<&Networks>) -> Options {
-    let subnets = networks.map(|networks| networks.masqueraded.iter().copied().collect()).unwrap_or_default();
-    Options { subnets, ..Options::new(name) }
+    let Some(networks) = networks else { return Options::new(name) };
+    Options {
+        subnets: networks.masqueraded.iter().copied().collect(),
+        isolate: true,
+        internal: networks.internal.iter().copied().collect(),
+        ..Options::new(name)
+    }
 }
 
 /// The uplinks that are wanted. With Docker alone it is those of the default routes.

@@ -1,6 +1,6 @@
 //! The sockets of the host's network namespace, and whose they are.
 
-mod listeners;
+mod diag;
 
 use std::{
     fmt, fs,
@@ -50,7 +50,7 @@ pub struct Holder {
 impl Sockets {
     /// The sockets of this thread's network namespace, but for those that are connected with TCP.
     pub fn read() -> Result<Self> {
-        let listeners = listeners::read().context("cannot list the host's listening sockets")?;
+        let listeners = diag::listeners().context("cannot list the host's listening sockets")?;
         let mut sockets = match listeners {
             Some(listeners) => {
                 let listener = |(local, inode)| Socket::new(Transport::Tcp, local, true, inode);
@@ -98,6 +98,25 @@ impl Sockets {
         serving.sort_by_key(|socket| socket.local.port());
         serving.dedup_by_key(|socket| socket.local.port());
         serving
+    }
+}
+
+/// Resets TCP connections to host ports that no process has accepted yet, and returns how many there were.
+///
+/// Docker listens on the ports that it publishes and never accepts. Who has connected before a mapping was in force would
+/// wait for good; a reset tells them to try again. A kernel without `CONFIG_INET_DIAG_DESTROY` cannot do it.
+pub fn reset_unaccepted(hosts: &[HostPorts]) -> Result<usize> {
+    let is_meant = |local: SocketAddr| {
+        let socket = Socket::new(Transport::Tcp, local, false, 0);
+        let is_on = |host: &HostPorts| {
+            let is_at = host.address.is_unspecified() || host.address == socket.local.ip();
+            host.protocol == Transport::Tcp && is_at && host.ports.contains(socket.local.port())
+        };
+        hosts.iter().any(is_on)
+    };
+    match diag::reset_unaccepted(is_meant) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(0),
+        other => other.context("cannot reset connections that nobody has accepted"),
     }
 }
 
@@ -194,7 +213,10 @@ fn sctp_endpoint(line: &str) -> Option<impl Iterator<Item = Socket>> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::net::{Ipv4Addr, TcpStream};
+    use std::{
+        io::{Read as _, Write as _},
+        net::{Ipv4Addr, TcpStream},
+    };
 
     use super::*;
     use crate::mapping::tests::mapping;
@@ -272,6 +294,25 @@ pub(crate) mod tests {
         };
         assert_eq!(listening(Sockets::read().unwrap().0), listening(tcp().unwrap()));
         assert_eq!(listening(Sockets::read().unwrap().0).len(), own.len());
+    }
+
+    #[test]
+    fn connections_are_reset_that_nobody_has_accepted_and_no_others() {
+        let [meant, other] = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let client = |listener: &TcpListener| TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut accepted, mut beside) = (client(&meant), client(&other));
+        let (mut server, _) = meant.accept().unwrap();
+        let mut waiting = client(&meant);
+        let host = mapping(&format!("{}:172.17.0.2:80", meant.local_addr().unwrap().port())).host;
+        assert_eq!(reset_unaccepted(&[host]).unwrap(), 1);
+        assert_eq!(waiting.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        server.write_all(b"a").unwrap();
+        other.accept().unwrap().0.write_all(b"b").unwrap();
+        for (client, said) in [(&mut accepted, b"a"), (&mut beside, b"b")] {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            assert_eq!(&byte, said);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `netfwd run` brings about what is wanted, and keeps what `netfwd map --persist` has made across reboots.
 
+mod killed;
+
 use std::{
     fs,
     path::Path,

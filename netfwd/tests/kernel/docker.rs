@@ -1,5 +1,6 @@
 //! What `docker::Watch` tells of a real Docker Engine, driven by the docker command line.
 
+mod agent;
 mod engine;
 mod networks;
 

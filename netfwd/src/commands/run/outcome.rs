@@ -166,7 +166,7 @@ fn wishes(look: &Look) -> Vec<String> {
         Some(Err(error)) => vec![format!("cannot map: {}", cli::one_line(error))],
         None => Vec::new(),
     };
-    uplinks.chain(mappings).collect()
+    uplinks.chain(mappings).chain(look.waiting.iter().map(cli::one_line)).collect()
 }
 
 fn refusal(refused: &Refused) -> String {

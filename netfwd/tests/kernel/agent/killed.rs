@@ -1,0 +1,102 @@
+//! An agent that is killed again and again.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use lab::{Capture, Lab, Topology};
+use nix::sys::signal::Signal;
+
+use super::{agent, ports};
+use crate::{
+    sockets::{PATIENCE, connect, ignore_interruptions, listener},
+    support::{lab, said},
+};
+
+const KILLS: u32 = 20;
+const CHANGES_EACH: u16 = 10;
+const BLOCK: usize = 1_000_000;
+const BLOCKS_EACH: usize = 50;
+
+/// Reads to the end, and returns how much there was and its CRC.
+fn receive(server: TcpListener) -> JoinHandle<(usize, u32)> {
+    thread::spawn(move || {
+        let (mut stream, _) = ignore_interruptions(|| server.accept()).unwrap();
+        let (mut length, mut crc, mut block) = (0, 0, vec![0; BLOCK]);
+        loop {
+            let read = ignore_interruptions(|| stream.read(&mut block)).unwrap();
+            if read == 0 {
+                return (length, crc);
+            }
+            length += read;
+            crc = crc32c::crc32c_append(crc, &block[..read]);
+        }
+    })
+}
+
+/// Sends a part of the gigabyte, each with other bytes, and returns the CRC.
+fn send(stream: &mut TcpStream, part: u32, mut crc: u32) -> u32 {
+    for number in 0..BLOCKS_EACH {
+        let seed = part.to_be_bytes()[3].wrapping_mul(51).wrapping_add(number.to_be_bytes()[7]);
+        let block: Vec<u8> =
+            (0..BLOCK).map(|at| seed.wrapping_add(at.to_le_bytes()[0] ^ at.to_le_bytes()[1])).collect();
+        stream.write_all(&block).unwrap();
+        crc = crc32c::crc32c_append(crc, &block);
+    }
+    crc
+}
+
+/// Maps and unmaps, in turn, and returns the ports that are to be mapped then.
+fn change(lab: &Lab, state: &Path, round: u32, mapped: &mut BTreeSet<u64>) {
+    let directory = state.to_str().unwrap();
+    for number in 0..CHANGES_EACH {
+        let port = 6000 + u64::from(round * 7 + u32::from(number) * 3) % 40;
+        if mapped.remove(&port) {
+            said(lab, &["unmap", &port.to_string(), "--state-dir", directory]);
+        } else {
+            said(lab, &["map", "--persist", &format!("{port}:172.17.0.3:80"), "--state-dir", directory]);
+            mapped.insert(port);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_gigabyte_and_two_hundred_changes_survive_an_agent_that_is_killed_twenty_times() {
+    let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let mut running = agent(&lab, state.path());
+    running.wait_for_line("follows ens33", PATIENCE).unwrap();
+    said(&lab, &["map", "--persist", "8080:172.17.0.2:80", "--state-dir", state.path().to_str().unwrap()]);
+    let server = receive(listener(&lab.containers()[0], 80));
+    let mut stream = connect(lab.client(), "192.168.137.104:8080".parse().unwrap()).unwrap();
+    let resets = Capture::start(lab.client(), "eth0", "tcp[tcpflags] & tcp-rst != 0").unwrap();
+    let (mut crc, mut mapped) = (0, BTreeSet::from([8080]));
+    for round in 0..KILLS {
+        crc = thread::scope(|scope| {
+            let sent = scope.spawn(|| send(&mut stream, round, crc));
+            // Sooner or later after its start: while it attaches, restores, follows or waits.
+            thread::sleep(Duration::from_millis(u64::from(round) * 7));
+            running.signal(Signal::SIGKILL).unwrap();
+            running.wait(PATIENCE).unwrap();
+            running = agent(&lab, state.path());
+            change(&lab, state.path(), round, &mut mapped);
+            sent.join().unwrap()
+        });
+    }
+    drop(stream);
+    let sent = usize::try_from(KILLS).unwrap() * BLOCKS_EACH * BLOCK;
+    assert_eq!(server.join().unwrap(), (sent, crc));
+    assert_eq!(resets.stop().unwrap().ipv4().unwrap().len(), 0, "no reset");
+    assert_eq!(ports(&lab).into_iter().collect::<BTreeSet<_>>(), mapped);
+    // What is kept is the same: it is there again after everything was lost.
+    drop(running);
+    said(&lab, &["detach", "--all"]);
+    let mut last = agent(&lab, state.path());
+    last.wait_for_line("follows ens33", PATIENCE).unwrap();
+    assert_eq!(ports(&lab).into_iter().collect::<BTreeSet<_>>(), mapped);
+}

@@ -1,0 +1,199 @@
+//! `netfwd run --docker`, with clients that reach what containers publish.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lab::{DockerEngine, Lab, Netns, Process, Topology, curl};
+
+use super::{PATIENCE, dockers};
+use crate::{
+    sockets::{connect, echoes, udp},
+    support::json,
+};
+
+const HOST: &str = "192.168.137.104";
+
+/// Follows an engine in a lab's host.
+fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
+    let arguments = ["run", "--docker", "--uplink", "ens33"];
+    let mut agent = lab.spawn_netfwd_with(&arguments, &[("DOCKER_HOST", &engine.address())]).unwrap();
+    agent.wait_for_line("follows ens33", PATIENCE).unwrap();
+    agent
+}
+
+/// Runs a web server that says its own name.
+fn run(engine: &DockerEngine, name: &str, options: &[&str]) {
+    let serve = format!("echo {name} > /www/index.html; exec busybox httpd -f -p 80 -h /www");
+    let beginning = ["run", "--detach", "--name", name];
+    engine.docker(&[&beginning, options, &["web", "sh", "-c", &serve]].concat()).unwrap();
+}
+
+/// What a client gets. A server takes a moment to start.
+fn get(from: &Netns, address: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match curl(from, &format!("http://{address}/"), &["--max-time", "2"]) {
+            Ok(said) => return said.trim().to_owned(),
+            Err(error) => assert!(Instant::now() < deadline, "{address}: {error:#}"),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What a client in a container's network namespace gets.
+fn get_inside(engine: &DockerEngine, container: &str, address: &str) -> Option<String> {
+    let mut client = Command::new("nsenter");
+    client.args(["--target", &pid(engine, container), "--net", "curl", "--silent", "--fail", "--max-time", "2"]);
+    let output = client.arg(format!("http://{address}/")).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+fn is_open(from: &Netns, address: &str) -> bool {
+    let address = address.parse().unwrap();
+    from.enter(|| TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()).unwrap()
+}
+
+fn pid(engine: &DockerEngine, name: &str) -> String {
+    engine.docker(&["inspect", "--format", "{{.State.Pid}}", name]).unwrap()
+}
+
+/// The host port of a container's, as Docker has chosen it.
+fn port(engine: &DockerEngine, name: &str) -> String {
+    engine.docker(&["port", name, "80/tcp"]).unwrap().rsplit(':').next().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn what_containers_publish_is_reached_from_outside_and_from_the_host() {
+    let (engine, lab) = dockers(Topology::default());
+    let mut agent = follow(&lab, &engine);
+    run(&engine, "fixed", &["--publish", "8080:80"]);
+    run(&engine, "local", &["--publish", "127.0.0.1:8081:80"]);
+    run(&engine, "free", &["--publish", "80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "fixed");
+    assert_eq!(get(lab.host(), "127.0.0.1:8080"), "fixed");
+    assert_eq!(get(lab.host(), "127.0.0.1:8081"), "local");
+    assert!(!is_open(lab.client(), &format!("{HOST}:8081")), "for the host alone");
+    assert_eq!(get(lab.client(), &format!("{HOST}:{}", port(&engine, "free"))), "free");
+    run(&engine, "names", &["--publish", "5353:53/udp"]);
+    agent.wait_for_line("mapped 5353/udp", PATIENCE).unwrap();
+    let echo = ["--net", "socat", "UDP-LISTEN:53,fork", "EXEC:cat"];
+    let _echo = lab.host().spawn(&[&["nsenter", "--target", &pid(&engine, "names")], &echo[..]].concat()).unwrap();
+    let socket = udp(lab.client(), 0);
+    let deadline = Instant::now() + PATIENCE;
+    while !echoes(&socket, format!("{HOST}:5353").parse().unwrap()) {
+        assert!(Instant::now() < deadline, "udp");
+    }
+    let listed = json(&lab, &["list"]);
+    let names: Vec<_> =
+        listed["mappings"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert!(["fixed", "free", "local", "names"].iter().all(|name| names.contains(name)), "{names:?}");
+    engine.docker(&["stop", "--time", "0", "fixed"]).unwrap();
+    agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
+    assert!(!is_open(lab.client(), &format!("{HOST}:8080")));
+    // A dynamic port moves.
+    engine.docker(&["restart", "--time", "0", "free"]).unwrap();
+    assert_eq!(get(lab.client(), &format!("{HOST}:{}", port(&engine, "free"))), "free");
+    assert_eq!(agent.stderr().unwrap(), "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn two_hundred_ports_all_answer_without_a_proxy_or_a_rule() {
+    let (engine, lab) = dockers(Topology::default());
+    let mut agent = follow(&lab, &engine);
+    let serve = "port=8000; while [ $port -lt 8200 ]; do busybox httpd -p $port -h /www; port=$((port + 1)); done; \
+                 exec busybox sleep 1000";
+    let range = ["run", "--detach", "--name", "many", "--publish", "8000-8199:8000-8199", "web", "sh", "-c", serve];
+    engine.docker(&range).unwrap();
+    agent.wait_for_line("mapped 8000-8199/tcp", PATIENCE).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    for port in 8000..8200 {
+        while !is_open(lab.client(), &format!("{HOST}:{port}")) {
+            assert!(Instant::now() < deadline, "port {port} does not answer");
+        }
+    }
+    assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1);
+    assert_eq!(lab.host().run(&["nft", "list", "ruleset"]).unwrap().stdout, "");
+    let processes =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
+    assert!(!processes.into_iter().any(|name| name.starts_with("docker-proxy")));
+    assert_eq!(agent.stderr().unwrap(), "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
+    let (engine, lab) = dockers(Topology::default());
+    let agent = follow(&lab, &engine);
+    // As `docker compose up` does it: a network of its own, in which services find each other, and one port outside.
+    for network in [&["front"][..], &["back"], &["--internal", "inside"]] {
+        engine.docker(&[&["network", "create"], network].concat()).unwrap();
+    }
+    run(&engine, "shop", &["--network", "front", "--publish", "8080:80"]);
+    run(&engine, "db", &["--network", "front"]);
+    run(&engine, "other", &["--network", "back"]);
+    run(&engine, "vault", &["--network", "inside", "--publish", "8082:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    let address = |name: &str| {
+        let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        engine.docker(&["inspect", "--format", template, name]).unwrap()
+    };
+    assert_eq!(get_inside(&engine, "shop", &address("db")).as_deref(), Some("db"));
+    assert_eq!(get_inside(&engine, "other", &address("db")), None, "of another network");
+    assert_eq!(get_inside(&engine, "other", &format!("{HOST}:8080")).as_deref(), Some("shop"), "published");
+    assert_eq!(get_inside(&engine, "vault", &format!("{HOST}:8080")), None, "from the inside");
+    // What leaves is masqueraded, and of an internal network nothing does.
+    let _server = lab.client().spawn(&["python3", "-m", "http.server", "8000"]).unwrap();
+    get(lab.client(), "192.168.137.1:8000");
+    assert!(get_inside(&engine, "other", "192.168.137.1:8000").is_some());
+    assert_eq!(get_inside(&engine, "vault", "192.168.137.1:8000"), None);
+    // Somebody outside who routes a container's network by this host.
+    let db = address("db");
+    lab.client().run(&["ip", "route", "add", &format!("{db}/32"), "via", HOST]).unwrap();
+    assert!(!is_open(lab.client(), &format!("{db}:80")), "not published");
+    // A second network whose name comes first makes no difference to who reaches it.
+    engine.docker(&["network", "connect", "back", "shop"]).unwrap();
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    assert_eq!(get_inside(&engine, "other", &address("other")).as_deref(), Some("other"));
+    assert_eq!(agent.stderr().unwrap(), "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn connections_outlive_a_restart_of_the_engine_and_of_the_agent() {
+    let (mut engine, lab) = dockers(Topology::default());
+    let mut agent = follow(&lab, &engine);
+    let server = ["nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"];
+    engine
+        .docker(&[&["run", "--detach", "--name", "echo", "--publish", "7000:7", "web"][..], &server].concat())
+        .unwrap();
+    agent.wait_for_line("mapped 7000/tcp", PATIENCE).unwrap();
+    let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
+    let mut goes_on = move |when: &str| {
+        connection.write_all(when.as_bytes()).unwrap();
+        let mut answer = vec![0; when.len()];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), when);
+    };
+    goes_on("before");
+    engine.stop().unwrap();
+    goes_on("without an engine");
+    engine.start_again(lab.host()).unwrap();
+    run(&engine, "later", &["--publish", "8080:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "later");
+    goes_on("with another engine");
+    drop(agent);
+    engine.docker(&["rm", "--force", "later"]).unwrap();
+    let mut agent = follow(&lab, &engine);
+    agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
+    goes_on("with another agent");
+    engine.docker(&["rm", "--force", "echo"]).unwrap();
+    agent.wait_for_line("unmapped 7000/tcp", PATIENCE).unwrap();
+}
