@@ -32,6 +32,8 @@ bridges = ["docker0"]
 subnets = ["172.18.0.1/16"]
 addresses = ["192.0.2.1"]
 no-masquerade = ["10.0.0.0/8"]
+isolate = true
+internal = ["172.30.0.0/16"]
 ports = "2000-2999,4000"
 parity = true
 filtering = "endpoint"
@@ -63,8 +65,8 @@ fn every_key_of_an_uplink_is_what_attach_takes() {
         subnets: vec!["172.18.0.0/16".parse().unwrap()],
         addresses: vec![IpAddr::from([192, 0, 2, 1])],
         no_masquerade: vec!["10.0.0.0/8".parse().unwrap()],
-        isolate: false,
-        internal: Vec::new(),
+        isolate: true,
+        internal: vec!["172.30.0.0/16".parse().unwrap()],
         ports: vec![Range { first: 2000, last: 2999 }, Range { first: 4000, last: 4000 }],
         parity: true,
         filtering: netfwd_common::abi::Filtering::Endpoint,
@@ -176,16 +178,20 @@ fn any_uplink() -> impl Strategy<Value = Uplink> {
     let filtering = select(vec![FilteringChoice::Endpoint, FilteringChoice::Address, FilteringChoice::AddressAndPort]);
     let xdp = select(vec![XdpChoice::Auto, XdpChoice::Native, XdpChoice::Generic, XdpChoice::Off]);
     let words = (filtering, xdp, select(vec![HookChoice::Auto, HookChoice::Tcx, HookChoice::Tc]));
-    let networks = (subnets, destinations, addresses, texts(&["docker0", "br-1"], str::to_owned));
-    (networks, ports, prop::option::of(segment), count, words, any::<[bool; 3]>()).prop_map(
-        |((subnets, no_masquerade, addresses, bridges), ports, segment, count, (filtering, xdp, hook), switches)| {
-            let [parity, pick_up, fast_path] = switches;
+    let internal = texts(&["172.30.0.0/16", "fd00:30::/64"], |text| Subnet(value::subnet(text).unwrap()));
+    let networks = (subnets, destinations, addresses, texts(&["docker0", "br-1"], str::to_owned), internal);
+    (networks, ports, prop::option::of(segment), count, words, any::<[bool; 4]>()).prop_map(
+        |(networks, ports, segment, count, (filtering, xdp, hook), switches)| {
+            let (subnets, no_masquerade, addresses, bridges, internal) = networks;
+            let [parity, pick_up, fast_path, isolate] = switches;
             Uplink {
                 interface: Spanned::new(0..0, String::new()),
                 bridges,
                 subnets,
                 addresses,
                 no_masquerade,
+                isolate,
+                internal,
                 ports,
                 parity,
                 filtering,

@@ -30,6 +30,15 @@ pub struct Uplink {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(example = ["10.0.0.0/8"]))]
     pub no_masquerade: Vec<Destinations>,
+    /// Whether the subnets that are masqueraded are kept apart, from each other and from the outside: nobody reaches their
+    /// containers but through mappings.
+    #[serde(default, skip_serializing_if = "values::is_default")]
+    #[cfg_attr(test, schemars(extend("default" = false)))]
+    pub isolate: bool,
+    /// Subnets that are kept apart and not masqueraded: nothing is forwarded from the bridges that have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(example = ["172.30.0.0/16"]))]
+    pub internal: Vec<Subnet>,
     /// The ports to choose from, up to four ranges; 1024-65535 unless given, or below for what comes from below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Ports", example = "20000-29999,40000-49999"))]
@@ -80,6 +89,8 @@ impl From<&Uplink> for Options {
             subnets: uplink.subnets.iter().map(|subnet| subnet.0).collect(),
             addresses: uplink.addresses.iter().map(|address| address.0).collect(),
             no_masquerade: uplink.no_masquerade.iter().map(|destinations| destinations.0).collect(),
+            isolate: uplink.isolate,
+            internal: uplink.internal.iter().map(|subnet| subnet.0).collect(),
             ports: uplink.ports.clone().map(|ports| ports.0).unwrap_or_default(),
             parity: uplink.parity,
             filtering: uplink.filtering.into(),
