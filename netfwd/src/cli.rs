@@ -15,6 +15,7 @@ use clap::{
 
 use crate::{
     commands::Command,
+    config::Invalid,
     context::Context,
     datapath::pin::{self, PinDir},
     host::kernel::Unsupported,
@@ -86,7 +87,7 @@ impl Cli {
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 // Without a standard error there is nobody to tell.
-                writeln!(io::stderr().lock(), "netfwd: {}", one_line(&error)).ok();
+                writeln!(io::stderr().lock(), "netfwd: {}{}", one_line(&error), excerpt(&error)).ok();
                 ExitCode::from(code(&error))
             }
         }
@@ -103,9 +104,15 @@ fn code(error: &Error) -> u8 {
     let is_any = |is: fn(&(dyn Cause + 'static)) -> bool| error.chain().any(is);
     match () {
         () if is_any(<dyn Cause>::is::<Unsupported>) => UNSUPPORTED,
-        () if is_any(<dyn Cause>::is::<Misuse>) => USAGE,
+        () if is_any(<dyn Cause>::is::<Misuse>) || is_any(<dyn Cause>::is::<Invalid>) => USAGE,
         () => FAILED,
     }
+}
+
+/// The lines of a file that are wrong, if that is the reason.
+fn excerpt(error: &Error) -> String {
+    let invalid = error.chain().find_map(|cause| cause.downcast_ref::<Invalid>());
+    invalid.map(|invalid| format!("\n{}", invalid.excerpt())).unwrap_or_default()
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

@@ -1,7 +1,9 @@
 //! The verbs: one file each, with its arguments and `run`.
 
+pub mod apply;
 pub mod attach;
 pub mod detach;
+pub mod export;
 pub mod flows;
 pub mod list;
 pub mod map;
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Status(status::Args),
     Timeouts(timeouts::Args),
     Run(run::Args),
+    Apply(apply::Args),
+    Export(export::Args),
 }
 
 impl Command {
@@ -41,7 +45,10 @@ impl Command {
         if let Self::Attach(_) = self {
             crate::host::kernel::check()?;
         }
-        capabilities::check()?;
+        // A file can be wrong for everybody.
+        if !matches!(self, Self::Apply(_)) {
+            capabilities::check()?;
+        }
         match self {
             Self::Attach(args) => attach::run(args, context),
             Self::Detach(args) => detach::run(args, context),
@@ -53,6 +60,8 @@ impl Command {
             Self::Status(args) => status::run(args, context),
             Self::Timeouts(args) => timeouts::run(args, context),
             Self::Run(args) => run::run(args, context),
+            Self::Apply(args) => apply::run(args, context),
+            Self::Export(args) => export::run(args, context),
         }
     }
 
@@ -68,6 +77,8 @@ impl Command {
             Self::Status(_) => "show the status".to_owned(),
             Self::Timeouts(args) => args.intent().to_owned(),
             Self::Run(_) => "follow the host's addresses".to_owned(),
+            Self::Apply(args) => format!("apply {}", args.file.display()),
+            Self::Export(_) => "export the configuration".to_owned(),
         }
     }
 }

@@ -133,7 +133,7 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Invalid> {
 impl Config {
     /// As it is written in a file.
     pub fn text(&self) -> Result<String> {
-        toml::to_string(self).context("cannot write the configuration as TOML")
+        toml::to_string_pretty(self).context("cannot write the configuration as TOML")
     }
 
     /// The uplinks, as attach takes them.

@@ -4,6 +4,7 @@
 //! pinned maps; [`host`] asks the host about its interfaces and abilities.
 
 pub mod agent;
+pub mod apply;
 pub mod cli;
 pub mod clock;
 pub mod commands;

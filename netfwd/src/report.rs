@@ -3,6 +3,7 @@
 
 pub mod flows;
 pub mod mappings;
+pub mod plan;
 pub mod stats;
 pub mod status;
 pub mod timeouts;

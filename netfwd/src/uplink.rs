@@ -3,13 +3,17 @@
 mod choices;
 pub mod parse;
 mod resolve;
+mod told;
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netfwd_common::abi::Filtering;
 
-use crate::datapath::{hook::Hook, ports::Range, uplinks::Choices, xdp};
+use crate::{
+    datapath::{hook::Hook, ports::Range, uplinks::Choices, xdp},
+    mapping::Origin,
+};
 
 pub use choices::{FilteringChoice, HookChoice, XdpChoice};
 pub use parse::Clamp;
@@ -55,6 +59,8 @@ pub struct Options {
     pub host_access: bool,
     /// IPv4 and IPv6 connections at most, when the first uplink is attached.
     pub max_flows: [Option<u32>; 2],
+    /// Who attaches it.
+    pub origin: Origin,
 }
 
 impl Options {
@@ -80,6 +86,7 @@ impl Options {
             hook: None,
             host_access: true,
             max_flows: [None; 2],
+            origin: Origin::Hand,
         }
     }
 
@@ -92,6 +99,7 @@ impl Options {
             bridges: self.bridges.iter().cloned().collect(),
             xdp: self.xdp,
             internal: self.internal.iter().copied().collect(),
+            origin: self.origin,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 10] = ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts", "run"];
+const VERBS: [&str; 12] =
+    ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts", "run", "apply", "export"];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
 
@@ -85,6 +86,19 @@ fn a_malformed_mapping_is_wrong_usage() {
     ] {
         assert!(misused(&format!("map {mapping}")).contains(mapping), "{mapping}");
     }
+}
+
+#[test]
+fn a_wrong_configuration_is_shown_with_its_place_before_anything_else_is_looked_at() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "[[uplink]]\ninterface = \"eth0\"\nfastpath = true\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let message = misused(&format!("apply {path} --dry-run"));
+    let lines: Vec<_> = message.lines().collect();
+    let expected =
+        format!("netfwd: cannot apply {path}: {path}:3:1: unknown key `fastpath` (is `fast-path` meant?); there are ");
+    assert!(lines[0].starts_with(&expected), "{message}");
+    assert_eq!(lines[1..], ["  |", "3 | fastpath = true", "  | ^^^^^^^^"]);
 }
 
 #[test]

@@ -7,15 +7,15 @@ use super::V6;
 pub struct Choice {
     /// The uplink's interface index.
     pub uplink: u32,
-    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`],
-    /// [`Choice::XDP`] or [`Choice::INTERNAL`].
+    /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`], [`Choice::XDP`],
+    /// [`Choice::INTERNAL`] or [`Choice::ORIGIN`].
     pub option: u8,
     /// Of an address or subnet the version of IP, 4 or 6.
     pub version: u8,
     /// Of an address or subnet the length of its prefix.
     pub length: u8,
     pad: u8,
-    /// The address, in its first bytes; the bridge's name; or the mode of XDP. Zeros follow.
+    /// The address, in its first bytes; the bridge's name; or a number. Zeros follow.
     pub value: V6,
 }
 
@@ -30,6 +30,8 @@ impl Choice {
     pub const XDP: u8 = 3;
     /// A network that is isolated and not masqueraded.
     pub const INTERNAL: u8 = 4;
+    /// Who attached it.
+    pub const ORIGIN: u8 = 5;
 
     /// A choice of an address or subnet.
     #[must_use]
@@ -46,7 +48,17 @@ impl Choice {
     /// A choice of a mode of XDP, by user space's number for it.
     #[must_use]
     pub const fn xdp(uplink: u32, mode: u8) -> Self {
-        let value = [mode, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        Self { uplink, option: Self::XDP, version: 0, length: 0, pad: 0, value }
+        Self::number(uplink, Self::XDP, mode)
+    }
+
+    /// Who attached it, by user space's number for that.
+    #[must_use]
+    pub const fn origin(uplink: u32, origin: u8) -> Self {
+        Self::number(uplink, Self::ORIGIN, origin)
+    }
+
+    const fn number(uplink: u32, option: u8, number: u8) -> Self {
+        let value = [number, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        Self { uplink, option, version: 0, length: 0, pad: 0, value }
     }
 }

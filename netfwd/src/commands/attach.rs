@@ -14,6 +14,7 @@ use crate::{
         ports::Range,
         uplinks::{self, Host},
     },
+    mapping::Origin,
     uplink::{self, FilteringChoice, HookChoice, Options, XdpChoice, parse},
 };
 
@@ -156,6 +157,7 @@ impl From<&Args> for Options {
             hook: args.hook.into(),
             host_access: !args.no_host_access,
             max_flows: [args.max_flows, args.max_flows6],
+            origin: Origin::Hand,
         }
     }
 }

@@ -78,9 +78,15 @@ fn every_key_of_an_uplink_is_what_attach_takes() {
         hook: Some(Hook::Tc),
         host_access: false,
         max_flows: [Some(1000), Some(2000)],
+        origin: Origin::Config,
     };
     assert_eq!(*all, expected);
-    let options = Options { host_access: false, max_flows: [Some(1000), Some(2000)], ..Options::new("eth1") };
+    let options = Options {
+        host_access: false,
+        max_flows: [Some(1000), Some(2000)],
+        origin: Origin::Config,
+        ..Options::new("eth1")
+    };
     assert_eq!(*least, options);
 }
 

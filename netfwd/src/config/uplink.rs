@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::values::{self, Address, Count, Destinations, Ports, Segment, Subnet};
-use crate::uplink::{FilteringChoice, HookChoice, Options, XdpChoice};
+use crate::{
+    mapping::Origin,
+    uplink::{FilteringChoice, HookChoice, Options, XdpChoice},
+};
 
 /// An interface to the outside, and how packets are translated there: what `netfwd attach` takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as users set it")]
 pub struct Uplink {
     /// The name of the interface.
     #[cfg_attr(test, schemars(with = "String", example = &"eth0"))]
@@ -100,7 +104,32 @@ impl From<&Uplink> for Options {
             fast_path: uplink.fast_path,
             xdp: uplink.xdp.into(),
             hook: uplink.hook.into(),
+            origin: Origin::Config,
             ..Self::new(uplink.interface.get_ref())
+        }
+    }
+}
+
+impl From<&Options> for Uplink {
+    fn from(options: &Options) -> Self {
+        let ports = Some(options.ports.clone()).filter(|ranges| !ranges.is_empty());
+        Self {
+            interface: Spanned::new(0..0, options.interface.clone()),
+            bridges: options.bridges.clone(),
+            subnets: options.subnets.iter().copied().map(Subnet).collect(),
+            addresses: options.addresses.iter().copied().map(Address).collect(),
+            no_masquerade: options.no_masquerade.iter().copied().map(Destinations).collect(),
+            isolate: options.isolate,
+            internal: options.internal.iter().copied().map(Subnet).collect(),
+            ports: ports.map(Ports),
+            parity: options.parity,
+            filtering: options.filtering.into(),
+            max_ports_per_source: options.max_ports_per_source.map(Count::from),
+            clamp_mss: options.clamp_mss.map(Segment),
+            pick_up: options.pick_up,
+            fast_path: options.fast_path,
+            xdp: options.xdp.into(),
+            hook: options.hook.into(),
         }
     }
 }

@@ -96,6 +96,13 @@ macro_rules! number {
             }
         }
 
+        impl From<u32> for $name {
+            /// Of a number that was read elsewhere, which is possible.
+            fn from(number: u32) -> Self {
+                Self(number)
+            }
+        }
+
         impl From<$name> for u32 {
             fn from(value: $name) -> Self {
                 value.0

@@ -20,7 +20,7 @@ use super::{
     mappings,
     maps::Maps,
     members,
-    pin::PinDir,
+    pin::{Lock, PinDir},
     xdp,
 };
 use crate::{
@@ -36,7 +36,7 @@ use site::{Forwarding, Site};
 
 pub use changes::{Change, Networks, Wanted};
 pub use choices::Choices;
-pub use follow::{Followed, Round, follow};
+pub use follow::{Followed, Round, follow, present};
 
 /// IPv4 connections at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.
 pub const DEFAULT_MAX_FLOWS: u32 = 262_144;
@@ -108,8 +108,12 @@ impl Host {
 
 /// Attaches an uplink, or changes it to what is wanted.
 pub fn attach(pin_dir: &PinDir, host: &Host, request: &Request) -> Result<Report> {
+    attach_under(&pin_dir.prepare()?, pin_dir, host, request)
+}
+
+/// The same for who holds the lock, which the pin directory gave when it was prepared.
+pub fn attach_under(_lock: &Lock, pin_dir: &PinDir, host: &Host, request: &Request) -> Result<Report> {
     let hook = attach::choose_hook(&request.interface, request.hook)?;
-    let _lock = pin_dir.prepare()?;
     if let Some(mut maps) = Maps::open_if_attached(pin_dir)? {
         return attach_further(pin_dir, host, request, hook, &mut maps);
     }
@@ -128,25 +132,31 @@ fn attach_first(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook) ->
 }
 
 /// Connections at most of IPv4 and of IPv6.
-fn max_flows(chosen: [Option<u32>; 2]) -> [u32; 2] {
+#[must_use]
+pub fn max_flows(chosen: [Option<u32>; 2]) -> [u32; 2] {
     let v4 = chosen[0].unwrap_or(DEFAULT_MAX_FLOWS);
     [v4, chosen[1].unwrap_or((v4 / 4).max(1))]
 }
 
 fn attach_further(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, maps: &mut Maps) -> Result<Report> {
     attach::refuse_another(pin_dir, &host.netlink, &request.interface)?;
-    let max_flows = maps.settings()?.max_flows;
-    for ((wanted, present), family) in request.max_flows.into_iter().zip(max_flows).zip(["IPv4", "IPv6"]) {
+    refuse_other_limits(request.max_flows, maps.settings()?.max_flows)?;
+    let forgotten = forget_gone(pin_dir, host, maps)?;
+    let replaced_programs = replace_programs(pin_dir, host, maps)?;
+    let report = attach_uplink(pin_dir, host, request, hook, maps)?;
+    Ok(Report { replaced_programs, forgotten, ..report })
+}
+
+/// Fails if the maps have not as much room as the user chose.
+pub fn refuse_other_limits(chosen: [Option<u32>; 2], present: [u32; 2]) -> Result<()> {
+    for ((wanted, present), family) in chosen.into_iter().zip(present).zip(["IPv4", "IPv6"]) {
         if wanted.is_some_and(|wanted| wanted != present) {
             bail!(
                 "the maps have room for {present} {family} flows, which cannot change now: run `netfwd detach --all` first"
             );
         }
     }
-    let forgotten = forget_gone(pin_dir, host, maps)?;
-    let replaced_programs = replace_programs(pin_dir, host, maps)?;
-    let report = attach_uplink(pin_dir, host, request, hook, maps)?;
-    Ok(Report { replaced_programs, forgotten, ..report })
+    Ok(())
 }
 
 /// Puts this build's programs in the place of another's, and returns whether there were others.
@@ -249,9 +259,14 @@ fn after_undoing(error: Error, undone: Result<()>) -> Error {
 /// Detaches uplinks by their interface index. Returns those that were attached, and whether nothing is attached any
 /// more: then everything that was pinned is gone.
 pub fn detach(pin_dir: &PinDir, host: &Host, ifindexes: &[u32]) -> Result<(Vec<u32>, bool)> {
-    let Some(_lock) = pin_dir.try_lock()? else {
-        return Ok((Vec::new(), false));
-    };
+    match pin_dir.try_lock()? {
+        Some(lock) => detach_under(&lock, pin_dir, host, ifindexes),
+        None => Ok((Vec::new(), false)),
+    }
+}
+
+/// The same for who holds the lock.
+pub fn detach_under(_lock: &Lock, pin_dir: &PinDir, host: &Host, ifindexes: &[u32]) -> Result<(Vec<u32>, bool)> {
     let Some(mut maps) = Maps::open_if_attached(pin_dir)? else {
         return Ok((Vec::new(), false));
     };

@@ -80,3 +80,34 @@ impl From<XdpChoice> for xdp::Choice {
         }
     }
 }
+
+impl From<Filtering> for FilteringChoice {
+    fn from(filtering: Filtering) -> Self {
+        match filtering {
+            Filtering::Endpoint => Self::Endpoint,
+            Filtering::Address => Self::Address,
+            Filtering::AddressAndPort => Self::AddressAndPort,
+        }
+    }
+}
+
+impl From<Option<Hook>> for HookChoice {
+    fn from(hook: Option<Hook>) -> Self {
+        match hook {
+            None => Self::Auto,
+            Some(Hook::Tcx) => Self::Tcx,
+            Some(Hook::Tc) => Self::Tc,
+        }
+    }
+}
+
+impl From<xdp::Choice> for XdpChoice {
+    fn from(choice: xdp::Choice) -> Self {
+        match choice {
+            xdp::Choice::Auto => Self::Auto,
+            xdp::Choice::Native => Self::Native,
+            xdp::Choice::Generic => Self::Generic,
+            xdp::Choice::Off => Self::Off,
+        }
+    }
+}

@@ -69,7 +69,7 @@ fn flags(options: &Options) -> u8 {
 }
 
 /// The largest TCP segments over IPv4 and IPv6.
-fn segments(clamp: Clamp, mtu: u32) -> [u16; 2] {
+pub(super) fn segments(clamp: Clamp, mtu: u32) -> [u16; 2] {
     match clamp {
         Clamp::Mtu => HEADERS.map(|headers| u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(1)),
         Clamp::Bytes(bytes) => [bytes, (bytes - 20).max(MIN_SEGMENT_V6)],

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod agent;
+mod apply;
 mod attach;
 mod bad_input;
 mod bridges;

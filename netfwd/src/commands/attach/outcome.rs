@@ -69,7 +69,7 @@ pub(in crate::commands) fn warnings(report: &Report, interfaces: &Interfaces) ->
 }
 
 /// What XDP cannot see on such an interface.
-pub(super) fn unfinished_checksums(name: &str, xdp: &xdp::Outcome) -> Option<String> {
+pub(in crate::commands) fn unfinished_checksums(name: &str, xdp: &xdp::Outcome) -> Option<String> {
     let mode = xdp.mode.filter(|mode| *mode == xdp::Mode::Generic || xdp.is_virtual)?;
     Some(format!(
         "XDP ({}) on {name} breaks packets whose sender left the checksum to its hardware and that never met any, as \

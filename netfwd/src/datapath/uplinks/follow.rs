@@ -69,13 +69,7 @@ fn follow_uplink(
     uplink: &Interface,
     interface: abi::Interface,
 ) -> Result<Followed> {
-    let present = Wanted {
-        ifindex: uplink.index,
-        interface,
-        choices: Choices::of(uplink.index, &maps.choices()?),
-        v4: present::<V4>(maps, uplink.index, &interface)?,
-        v6: present::<V6>(maps, uplink.index, &interface)?,
-    };
+    let present = present(maps, uplink.index, interface)?;
     let (wanted, conflicts) = desired::desired(&present, uplink, &host.interfaces);
     let request = Request {
         interface: uplink.clone(),
@@ -88,7 +82,18 @@ fn follow_uplink(
     Ok(Followed { request, conflicts, done })
 }
 
-fn present<A: Select>(maps: &Maps, ifindex: u32, interface: &abi::Interface) -> Result<Networks<A>> {
+/// What the maps hold of an uplink.
+pub fn present(maps: &Maps, ifindex: u32, interface: abi::Interface) -> Result<Wanted> {
+    Ok(Wanted {
+        ifindex,
+        interface,
+        choices: Choices::of(ifindex, &maps.choices()?),
+        v4: networks::<V4>(maps, ifindex, &interface)?,
+        v6: networks::<V6>(maps, ifindex, &interface)?,
+    })
+}
+
+fn networks<A: Select>(maps: &Maps, ifindex: u32, interface: &abi::Interface) -> Result<Networks<A>> {
     let (present, _) = configure::present::<A>(maps, ifindex)?;
     let exclusions = present.exclusions.into_iter().filter(|exclusion| exclusion.rule == interface.rule);
     Ok(Networks {

@@ -184,3 +184,22 @@ fn exclusions_are_of_their_family() {
     assert_eq!(v4.exclusions, ["10.0.0.0/8".parse().unwrap()]);
     assert_eq!(v6.exclusions, ["fc00::/7".parse().unwrap()]);
 }
+
+#[test]
+fn an_uplink_is_told_by_options_that_make_it_so() {
+    for line in [
+        "eth0",
+        "eth0 --bridge br0 --subnet 10.9.0.0/24 --subnet fd00:9::/64 --no-masquerade 10.0.0.0/8 --no-masquerade ::/0",
+        "eth0 --address 192.0.2.9 --ports 1024-65535 --parity --filtering address --max-ports-per-source 3",
+        "eth0 --subnet 10.9.0.0/24 --isolate --internal 172.30.0.0/16 --internal fd00:30::/64",
+        "eth0 --parity --pick-up --fast-path off --xdp auto --hook tc --no-host-access --max-flows 9",
+        "eth0 --clamp-mss mtu",
+        "eth0 --clamp-mss 536",
+        "eth0 --clamp-mss 1460",
+    ] {
+        let request = resolved(line, &host()).unwrap().request;
+        let again = resolve(&Options::from(&request), &host()).unwrap().request;
+        let parts = |request: &Request| (request.wanted.clone(), request.hook, request.max_flows, request.host_access);
+        assert_eq!(parts(&again), parts(&request), "{line}");
+    }
+}
