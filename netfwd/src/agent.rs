@@ -2,10 +2,12 @@
 
 mod alone;
 mod desired;
+mod file;
 mod look;
 mod signals;
+mod sources;
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use sd_notify::NotifyState;
@@ -15,11 +17,12 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::{datapath::pin::PinDir, docker, host::events::Events, persist::Store};
+use crate::{datapath::pin::PinDir, host::events::Events, persist::Store};
 use alone::Alone;
 use desired::Desired;
 use look::Looker;
 use signals::Signals;
+use sources::Sources;
 
 pub use look::Look;
 
@@ -35,6 +38,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What the agent is to do besides following the host.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// The configuration file to bring about and to follow.
+    pub config: Option<PathBuf>,
     /// Uplinks to attach.
     pub uplinks: Vec<String>,
     /// Whether to publish what Docker's containers publish.
@@ -48,6 +53,8 @@ pub enum News {
     Look(Box<Result<Look>>),
     /// Docker cannot be asked, and why: what is known of it stays.
     NoDocker(String),
+    /// The configuration file was read anew, or is wrong: then what it said before goes on.
+    Config(Result<()>),
 }
 
 /// Works until it is told to end by SIGTERM or SIGINT. `told` gets all news.
@@ -72,8 +79,7 @@ async fn until_told(looker: Looker, options: &Options, told: impl FnMut(News) ->
 async fn follow(mut looker: Looker, options: &Options, mut told: impl FnMut(News) -> Result<()>) -> Result<()> {
     // Before the first look: so nothing that happens after it goes unheard.
     let events = Events::listen()?;
-    let mut docker = options.docker.then(|| docker::Engine::of_environment().map(docker::Watch::start)).transpose()?;
-    let mut desired = Desired::new(options);
+    let (mut sources, mut desired) = Sources::follow(options)?;
     loop {
         let (back, look) = look(looker, desired.clone()).await?;
         looker = back;
@@ -81,19 +87,9 @@ async fn follow(mut looker: Looker, options: &Options, mut told: impl FnMut(News
         notify(&[NotifyState::Ready, NotifyState::Watchdog]);
         select! {
             // What is published is wanted at once.
-            update = next(&mut docker) => match update {
-                docker::Update::Changed(state) => desired.set_docker(&state),
-                docker::Update::Lost(reason) => told(News::NoDocker(reason))?,
-            },
+            news = sources.next(&mut desired) => news?.map_or(Ok(()), &mut told)?,
             heard = wait(|| events.next()) => heard?,
         }
-    }
-}
-
-async fn next(docker: &mut Option<docker::Watch>) -> docker::Update {
-    match docker {
-        Some(docker) => docker.next().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -139,13 +139,26 @@ impl Config {
     /// The uplinks, as attach takes them.
     #[must_use]
     pub fn uplinks(&self) -> Vec<crate::uplink::Options> {
-        let max_flows = [self.limits.max_flows, self.limits.max_flows6].map(|flows| flows.map(u32::from));
         let options = |uplink: &Uplink| crate::uplink::Options {
             host_access: self.host_access,
-            max_flows,
+            max_flows: self.max_flows(),
             ..crate::uplink::Options::from(uplink)
         };
         self.uplinks.iter().map(options).collect()
+    }
+
+    /// An uplink that is named elsewhere: what the file says of all uplinks holds for it too.
+    #[must_use]
+    pub fn uplink(&self, name: &str) -> crate::uplink::Options {
+        crate::uplink::Options {
+            host_access: self.host_access,
+            max_flows: self.max_flows(),
+            ..crate::uplink::Options::new(name)
+        }
+    }
+
+    fn max_flows(&self) -> [Option<u32>; 2] {
+        [self.limits.max_flows, self.limits.max_flows6].map(|flows| flows.map(u32::from))
     }
 
     /// The mappings, with their labels.

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use anyhow::{Error, Result};
 
-use super::desired::{Desired, Networks};
+use super::desired::Desired;
 use crate::{
+    apply::plan::Refusal,
     datapath::{
         addresses,
-        mappings::{self, Brought},
+        mappings::{self, Brought, Labels},
         maps::Maps,
         pin::PinDir,
-        uplinks::{self, Host, Report, Request, Round},
+        timeouts,
+        uplinks::{self, Choices, Host, Report, Request, Round},
     },
     host::sockets,
+    mapping::Origin,
     persist::Store,
     uplink::{self, Options},
 };
@@ -26,6 +29,10 @@ type Attached = (String, Result<(Request, Report)>);
 pub struct Look {
     /// The uplinks that were to be attached, or attached otherwise, and what came of it.
     pub attached: Vec<Attached>,
+    /// The uplinks that the configuration has no more, and what came of detaching them.
+    pub detached: Option<(Vec<String>, Result<()>)>,
+    /// Whether timeouts were set, as the configuration says.
+    pub set_timeouts: bool,
     /// What became of mappings; nothing if there is no uplink.
     pub mappings: Option<Result<Brought>>,
     /// Why those who connected before a mapping was in force wait for Docker, if they do.
@@ -38,8 +45,8 @@ pub struct Look {
 pub(super) struct Looker {
     pin_dir: PinDir,
     store: Store,
-    /// With what each uplink was attached, by its name: its interface and Docker's networks.
-    attached: BTreeMap<String, (u32, Option<Networks>)>,
+    /// With what each uplink was attached, by its name.
+    attached: BTreeMap<String, (u32, Options)>,
 }
 
 impl Looker {
@@ -48,29 +55,33 @@ impl Looker {
     }
 
     pub(super) fn look(&mut self, desired: &Desired) -> Result<Look> {
-        let attached = if desired.is_known { self.attach(desired)? } else { Vec::new() };
+        let attached = self.attach(desired)?;
+        let detached = self.detach(desired)?;
+        let set_timeouts = self.set_timeouts(desired)?;
         // Before the host is followed: what is published is wanted at once.
         let mappings = self.bring(desired).transpose();
         let waiting = mappings.as_ref().and_then(|brought| reset_waiting(brought.as_ref().ok()?).err());
         let round = uplinks::follow(&self.pin_dir)?;
-        Ok(Look { attached, mappings, waiting, round })
+        Ok(Look { attached, detached, set_timeouts, mappings, waiting, round })
     }
 
-    /// Attaches the uplinks that are not attached, or were attached for other networks.
+    /// Attaches the uplinks that are not attached, or were attached otherwise.
     fn attach(&mut self, desired: &Desired) -> Result<Vec<Attached>> {
         let mut outcomes = Vec::new();
-        for name in uplinks(desired)? {
+        for options in uplinks(desired)? {
             let host = Host::look()?;
-            let index = host.interfaces.named(&name).ok().map(|uplink| uplink.index);
-            let wanted = index.map(|index| (index, desired.networks.clone()));
-            if wanted.is_some() && self.attached.get(&name) == wanted.as_ref() && is_attached(&self.pin_dir, index)? {
+            let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
+            let is_attached = is_attached(&self.pin_dir, index)?;
+            let wanted = index.map(|index| (index, options.clone()));
+            let is_same = wanted.is_some() && self.attached.get(&options.interface) == wanted.as_ref();
+            if is_attached && is_same || !desired.may_attach(is_attached) {
                 continue;
             }
-            let outcome = self.attach_one(&host, &options(&name, desired.networks.as_ref()));
+            let outcome = self.attach_one(&host, &options);
             if let (Ok(_), Some(wanted)) = (&outcome, wanted) {
-                self.attached.insert(name.clone(), wanted);
+                self.attached.insert(options.interface.clone(), wanted);
             }
-            outcomes.push((name, outcome));
+            outcomes.push((options.interface, outcome));
         }
         Ok(outcomes)
     }
@@ -81,6 +92,41 @@ impl Looker {
         Ok((request, report))
     }
 
+    /// Detaches the uplinks that a configuration attached and that are wanted no more. The last one stays while another is
+    /// to come, or mappings of others would go with it.
+    fn detach(&mut self, desired: &Desired) -> Result<Option<(Vec<String>, Result<()>)>> {
+        if !desired.knows_uplinks() {
+            return Ok(None);
+        }
+        let Some(lock) = self.pin_dir.try_lock()? else { return Ok(None) };
+        let Some(maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(None) };
+        let (host, choices, wanted) = (Host::look()?, maps.choices()?, uplinks(desired)?);
+        let is_wanted = |name: &String| wanted.iter().any(|uplink| uplink.interface == *name);
+        let (leaving, staying): (Vec<_>, Vec<_>) =
+            maps.uplinks()?.into_iter().map(|(index, _)| index).partition(|index| {
+                Choices::of(*index, &choices).origin == Origin::Config && !is_wanted(&host.interfaces.name_of(*index))
+            });
+        if leaving.is_empty() || staying.is_empty() && !wanted.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<_> = leaving.iter().map(|index| host.interfaces.name_of(*index)).collect();
+        let refusal = if staying.is_empty() { last(&maps)? } else { None };
+        let outcome = match refusal {
+            Some(refusal) => Err(refusal.into()),
+            None => uplinks::detach_under(&lock, &self.pin_dir, &host, &leaving).map(drop),
+        };
+        self.attached.retain(|name, _| !names.contains(name));
+        Ok(Some((names, outcome)))
+    }
+
+    /// Sets the timeouts if they are not as the configuration says.
+    fn set_timeouts(&self, desired: &Desired) -> Result<bool> {
+        let Some(wanted) = desired.timeouts() else { return Ok(false) };
+        let Some(_lock) = self.pin_dir.try_lock()? else { return Ok(false) };
+        let Some(mut maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(false) };
+        Ok(timeouts::put(&mut maps, wanted)? != wanted)
+    }
+
     /// Makes the mappings those that are wanted; those that are kept across reboots are as if the user had just made them.
     fn bring(&self, desired: &Desired) -> Result<Option<Brought>> {
         let Some(_lock) = self.pin_dir.try_lock()? else { return Ok(None) };
@@ -88,7 +134,7 @@ impl Looker {
         let interfaces = Host::look()?.interfaces;
         let host = mappings::Host::look(&interfaces, &[])?;
         let restored = mappings::restore(&mut maps, &host, self.store.read()?.into_values().collect())?;
-        let mut brought = mappings::bring(&mut maps, &host, &desired.origins, &desired.mappings)?;
+        let mut brought = mappings::bring(&mut maps, &host, &desired.origins(), &desired.mappings())?;
         brought.changes.splice(..0, restored);
         addresses::refresh(&mut maps, &interfaces)?;
         Ok(Some(brought))
@@ -105,24 +151,22 @@ fn reset_waiting(brought: &Brought) -> Result<()> {
     Ok(())
 }
 
-/// How an uplink is attached: with Docker it masquerades and keeps apart what Docker would.
-fn options(name: &str, networks: Option<&Networks>) -> Options {
-    let Some(networks) = networks else { return Options::new(name) };
-    Options {
-        subnets: networks.masqueraded.iter().copied().collect(),
-        isolate: true,
-        internal: networks.internal.iter().copied().collect(),
-        ..Options::new(name)
-    }
-}
-
-/// The uplinks that are wanted. With Docker alone it is those of the default routes.
-fn uplinks(desired: &Desired) -> Result<Vec<String>> {
-    if !desired.uplinks.is_empty() || desired.networks.is_none() {
-        return Ok(desired.uplinks.clone());
+/// The uplinks that are wanted.
+fn uplinks(desired: &Desired) -> Result<Vec<Options>> {
+    if !desired.has_default_uplinks() {
+        return Ok(desired.uplinks());
     }
     let host = Host::look()?;
-    Ok(host.netlink.default_uplinks()?.into_iter().map(|index| host.interfaces.name_of(index)).collect())
+    let names = host.netlink.default_uplinks()?.into_iter().map(|index| host.interfaces.name_of(index));
+    Ok(names.map(|name| desired.default_uplink(&name)).collect())
+}
+
+/// Why the last uplink of the configuration stays.
+fn last(maps: &Maps) -> Result<Option<Refusal>> {
+    let labels = Labels::read(maps)?;
+    let mut mappings = mappings::list(maps)?.into_iter();
+    let other = mappings.find(|one| labels.of(one.rule).origin != Origin::Config);
+    Ok(other.map(|other| Refusal::Last(other.mapping)))
 }
 
 fn is_attached(pin_dir: &PinDir, index: Option<u32>) -> Result<bool> {

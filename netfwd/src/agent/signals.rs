@@ -28,3 +28,18 @@ impl Signals {
         }
     }
 }
+
+/// The one by which it is told to read its configuration anew.
+pub(super) struct Hangup(Signal);
+
+impl Hangup {
+    /// From now on it does not end the process by itself.
+    pub(super) fn listen() -> Result<Self> {
+        signal(SignalKind::hangup()).context("cannot wait for signals").map(Self)
+    }
+
+    /// Waits until it comes. Nothing is lost when the wait is given up.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}

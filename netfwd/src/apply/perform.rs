@@ -15,6 +15,7 @@ use crate::{
         maps::Maps,
         members,
         pin::{Lock, PinDir},
+        timeouts,
         uplinks::{self, Host, Report, Request},
     },
     mapping::Origin,
@@ -57,9 +58,9 @@ impl<'a> Performer<'a> {
         if let Err(error) = self.perform_what_can_be_undone(plan) {
             return Err(self.after_undoing(error));
         }
-        let leaving = plan.steps.iter().filter_map(|step| match step {
-            Step::Detach(uplink) => self.running?.uplinks.get(name(uplink)).map(|request| request.interface.index),
-            _ => None,
+        let leaving = plan.steps.iter().filter_map(|step| {
+            let Step::Detach(uplink) = step else { return None };
+            self.running?.uplinks.get(name(uplink)).map(|request| request.interface.index)
         });
         let leaving: Vec<_> = leaving.collect();
         if !leaving.is_empty() {
@@ -105,7 +106,7 @@ impl<'a> Performer<'a> {
     }
 
     fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<()> {
-        let before = set_timeouts(self.pin_dir, timeouts)?;
+        let before = timeouts::put(&mut Maps::open(self.pin_dir)?, timeouts)?;
         self.done.push(("set timeouts".to_owned(), Undo::Timeouts(before)));
         Ok(())
     }
@@ -149,18 +150,9 @@ impl<'a> Performer<'a> {
             Undo::Detach(ifindex) => uplinks::detach_under(self.lock, self.pin_dir, self.host, &[ifindex]).map(drop),
             Undo::Attach(request) => uplinks::attach_under(self.lock, self.pin_dir, self.host, &request).map(drop),
             Undo::HostAccess(is_on) => host_access::apply(self.pin_dir, is_on).map(drop),
-            Undo::Timeouts(timeouts) => set_timeouts(self.pin_dir, timeouts).map(drop),
+            Undo::Timeouts(timeouts) => timeouts::put(&mut Maps::open(self.pin_dir)?, timeouts).map(drop),
         }
     }
-}
-
-/// Returns what they were.
-fn set_timeouts(pin_dir: &PinDir, timeouts: Timeouts) -> Result<Timeouts> {
-    let mut maps = Maps::open(pin_dir)?;
-    let mut settings = maps.settings()?;
-    let before = std::mem::replace(&mut settings.timeouts, timeouts);
-    maps.set_settings(&settings)?;
-    Ok(before)
 }
 
 fn name(uplink: &Uplink) -> &str {

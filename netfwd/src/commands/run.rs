@@ -2,6 +2,8 @@
 
 mod outcome;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
 use crate::{
@@ -22,6 +24,13 @@ use outcome::Teller;
 /// end it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Bring this configuration about, and follow it
+    ///
+    /// It is read anew when it has been written, and at SIGHUP. One that is wrong changes nothing then; at the start it is
+    /// an error. Mappings by hand go before those of the file, and those before what Docker publishes.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// Attach to this uplink, and again when it is back after it was removed
     #[arg(long = "uplink", value_name = "IFACE")]
     uplinks: Vec<String>,
@@ -40,7 +49,7 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
         bail!(why);
     }
     let mut teller = Teller::default();
-    let options = Options { uplinks: args.uplinks.clone(), docker: args.docker };
+    let options = Options { config: args.config.clone(), uplinks: args.uplinks.clone(), docker: args.docker };
     agent::run(&context.pin_dir, &context.store, &options, |news| {
         let told = match news {
             News::Look(look) => match *look {
@@ -48,6 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
                 Err(error) => teller.failure(cli::one_line(&error)),
             },
             News::NoDocker(reason) => teller.no_docker(reason),
+            News::Config(read) => outcome::config(read.as_ref().err()),
         };
         told.failures.iter().for_each(|failure| context.complain(failure));
         told.warnings.iter().for_each(|warning| context.warn(warning));

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     datapath::{
         maps::Maps,
-        timeouts::{ALL, MAX_SECONDS, Timeout},
+        timeouts::{self, ALL, MAX_SECONDS, Timeout},
     },
     render,
     report::timeouts::Timeouts,
@@ -87,12 +87,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
 fn set(args: &Args, context: &Context) -> Result<()> {
     let _lock = context.pin_dir.lock()?;
     let mut maps = Maps::open(&context.pin_dir)?;
-    let mut settings = maps.settings()?;
-    let before = settings.timeouts;
-    settings.timeouts = changed(&before, args);
-    if settings.timeouts != before {
-        maps.set_settings(&settings)?;
-    }
+    let wanted = changed(&maps.settings()?.timeouts, args);
+    let before = timeouts::put(&mut maps, wanted)?;
     for Wanted { timeout, seconds } in &args.wanted {
         if let Some(minimum) = timeout.minimum.filter(|minimum| seconds < minimum) {
             context.warn(&format!("{}={seconds} is below the {minimum} s of {}", timeout.name, timeout.note));
@@ -101,7 +97,7 @@ fn set(args: &Args, context: &Context) -> Result<()> {
     if context.json {
         return Ok(());
     }
-    outcome(&before, &settings.timeouts).iter().try_for_each(|line| context.say(line))
+    outcome(&before, &wanted).iter().try_for_each(|line| context.say(line))
 }
 
 fn changed(present: &abi::Timeouts, args: &Args) -> abi::Timeouts {

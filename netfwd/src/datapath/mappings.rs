@@ -140,7 +140,7 @@ pub fn bring(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]
     let (entries, labels) = (Entries::read(maps)?, Labels::read(maps)?);
     let (own, others): (Vec<_>, Vec<_>) =
         entries.installed.iter().copied().partition(|one| origins.contains(&labels.of(one.rule).origin));
-    let others: Vec<_> = others.iter().map(|one| one.mapping).collect();
+    let others: Vec<_> = others.iter().map(|one| Wanted { mapping: one.mapping, label: labels.of(one.rule) }).collect();
     let (settled, refused) = settle::settle(&others, &host.addresses, wanted);
     let mappings: Vec<_> = settled.iter().map(|wanted| wanted.mapping).collect();
     let changes = plan::plan(host, &entries.installed, &mappings, Options { replace: true, force: true })?;

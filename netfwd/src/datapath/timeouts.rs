@@ -1,6 +1,9 @@
 //! The timeouts by name, and what standards say of each.
 
+use anyhow::Result;
 use netfwd_common::abi::Timeouts;
+
+use super::maps::Maps;
 
 const SECOND: u64 = 1_000_000_000;
 /// Seconds of the longest timeout that can be set: 30 days.
@@ -63,6 +66,16 @@ impl Timeout {
     pub fn set(&self, all: &mut Timeouts, seconds: u64) {
         *(self.field)(all) = seconds.saturating_mul(SECOND);
     }
+}
+
+/// Puts timeouts in force, and returns those that were.
+pub fn put(maps: &mut Maps, timeouts: Timeouts) -> Result<Timeouts> {
+    let mut settings = maps.settings()?;
+    let before = std::mem::replace(&mut settings.timeouts, timeouts);
+    if before != timeouts {
+        maps.set_settings(&settings)?;
+    }
+    Ok(before)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A configuration brought about on a real host, and what is running written as one.
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use ipnet::Ipv4Net;
 use lab::{Lab, Topology, UdpEcho, Uplink};
@@ -24,21 +24,26 @@ bridges = ["docker0"]
 "#;
 
 /// A configuration file, as applying it is told.
-struct File(NamedTempFile);
+pub(crate) struct File(NamedTempFile);
 
 impl File {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let file = Self(NamedTempFile::new().unwrap());
         file.write(text);
         file
     }
 
-    fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         fs::write(self.0.path(), text).unwrap();
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.path().to_str().unwrap()
+    }
+
+    /// Lets it stay after the test has dropped it.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.0.keep().unwrap().1
     }
 
     fn apply(&self, lab: &Lab) -> String {
@@ -50,7 +55,7 @@ impl File {
     }
 }
 
-fn answers(lab: &Lab, port: u16) -> bool {
+pub(crate) fn answers(lab: &Lab, port: u16) -> bool {
     echoes(&udp(lab.client(), 0), format!("{HOST}:{port}").parse().unwrap())
 }
 
@@ -58,7 +63,7 @@ fn is_attached(lab: &Lab) -> bool {
     lab.netfwd_output(&["list"]).unwrap().status.success()
 }
 
-fn with_second_uplink() -> Topology {
+pub(crate) fn with_second_uplink() -> Topology {
     let mut topology = Topology::default();
     topology.uplinks.push(Uplink {
         name: "ens34".to_owned(),

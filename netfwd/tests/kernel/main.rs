@@ -8,6 +8,7 @@ mod apply;
 mod attach;
 mod bad_input;
 mod bridges;
+mod configuration;
 mod docker;
 mod fast_path;
 mod follow;

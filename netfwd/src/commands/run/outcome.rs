@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use anyhow::Error;
 use ipnet::IpNet;
 
 use crate::{
@@ -94,6 +95,10 @@ impl Teller {
                 before.warnings.extend(attach::warnings(report, interfaces));
             }
         }
+        if let Some((names, Ok(()))) = &look.detached {
+            before.lines.push(format!("detached from {}, which the configuration has no more", names.join(", ")));
+        }
+        before.lines.extend(look.set_timeouts.then(|| "set the timeouts as the configuration says".to_owned()));
         if let Some(Ok(brought)) = &look.mappings {
             before.lines.extend(mapping_lines(brought));
         }
@@ -144,6 +149,15 @@ impl Teller {
     }
 }
 
+/// Tells that the configuration was read anew, or why it is not in force.
+pub(super) fn config(failure: Option<&Error>) -> Told {
+    let Some(error) = failure else {
+        return Told { lines: vec!["took up the configuration".to_owned()], ..Told::default() };
+    };
+    let failure = format!("the configuration goes on as it was: {}", cli::one_line(error));
+    Told { failures: vec![failure], ..Told::default() }
+}
+
 fn failure(uplink: &Followed) -> Option<String> {
     let error = uplink.done.as_ref().err()?;
     Some(format!("cannot follow {}: {}", uplink.request.interface.name, cli::one_line(error)))
@@ -166,7 +180,10 @@ fn wishes(look: &Look) -> Vec<String> {
         Some(Err(error)) => vec![format!("cannot map: {}", cli::one_line(error))],
         None => Vec::new(),
     };
-    uplinks.chain(mappings).chain(look.waiting.iter().map(cli::one_line)).collect()
+    let staying = look.detached.iter().filter_map(|(names, outcome)| Some((names, outcome.as_ref().err()?)));
+    let staying =
+        staying.map(|(names, error)| format!("cannot detach from {}: {}", names.join(", "), cli::one_line(error)));
+    uplinks.chain(staying).chain(mappings).chain(look.waiting.iter().map(cli::one_line)).collect()
 }
 
 fn refusal(refused: &Refused) -> String {

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     host::sockets::Holder,
-    mapping::{HostPorts, Mapping, Selector, Transport},
+    mapping::{HostPorts, Mapping, Origin, Selector, Transport},
 };
 
 /// Why mappings cannot be added or removed. Nothing has been changed then.
@@ -17,6 +17,14 @@ pub enum Conflict {
         wanted: Mapping,
         /// What is in force.
         present: Mapping,
+    },
+    /// Another mapping goes before.
+    #[error("{} is mapped to {} {}", .present.host, .present.target(), whose(*.origin))]
+    Before {
+        /// What is in force, or is to be.
+        present: Mapping,
+        /// Whose it is.
+        origin: Origin,
     },
     /// Of two mappings one is of any address, the other of one, and they have a port in common.
     #[error(
@@ -75,6 +83,14 @@ fn any_of<'m>(first: &'m Mapping, second: &'m Mapping) -> &'m HostPorts {
 
 fn user(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "a process that cannot be seen from here".to_owned(), ToString::to_string)
+}
+
+fn whose(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Hand => "by hand, which goes before: unmap it (`netfwd unmap`), or use another port",
+        Origin::Config => "by the configuration, which goes before: take it out of the file, or use another port",
+        Origin::Docker => "by Docker: stop that container, or publish another port",
+    }
 }
 
 fn further(more: usize) -> String {

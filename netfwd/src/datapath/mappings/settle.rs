@@ -25,19 +25,21 @@ pub struct Refused {
 
 /// What can be, in the order of host parts, and what cannot. `kept` are mappings that stay as they are, and `own` the
 /// host's addresses. The first origin goes first, and of one origin the first host part.
-pub(super) fn settle(kept: &[Mapping], own: &HashSet<IpAddr>, wanted: &[Wanted]) -> (Vec<Wanted>, Vec<Refused>) {
+pub(super) fn settle(kept: &[Wanted], own: &HashSet<IpAddr>, wanted: &[Wanted]) -> (Vec<Wanted>, Vec<Refused>) {
     let mut sorted: Vec<_> = wanted.to_vec();
     sorted.sort_by(|a, b| {
         (a.label.origin, a.mapping.host, &a.label.name).cmp(&(b.label.origin, b.mapping.host, &b.label.name))
     });
     let (mut settled, mut refused) = (Vec::<Wanted>::new(), Vec::new());
     for wanted in sorted {
-        let taken = kept.iter().chain(settled.iter().map(|one| &one.mapping));
-        let present = taken.copied().find(|present| present.host.overlaps(&wanted.mapping.host));
+        let present = kept.iter().chain(&settled).find(|present| present.mapping.host.overlaps(&wanted.mapping.host));
         match present {
             // Two want the same: then it is the first one's.
-            Some(present) if present == wanted.mapping => {}
-            Some(present) => refused.push(Refused { why: Conflict::Taken { wanted: wanted.mapping, present }, wanted }),
+            Some(present) if present.mapping == wanted.mapping => {}
+            Some(Wanted { mapping: present, label }) => {
+                let why = Conflict::Before { present: *present, origin: label.origin };
+                refused.push(Refused { wanted, why });
+            }
             None if own.contains(&wanted.mapping.container) => {
                 refused.push(Refused { why: Conflict::Own { mapping: wanted.mapping }, wanted });
             }
@@ -60,7 +62,7 @@ mod tests {
     }
 
     fn settled(kept: &[&str], all: &[Wanted]) -> (Vec<String>, Vec<String>) {
-        let kept: Vec<_> = kept.iter().map(|text| mapping(text)).collect();
+        let kept: Vec<_> = kept.iter().map(|text| wanted(Origin::Hand, text)).collect();
         let (settled, refused) = settle(&kept, &HashSet::from(["172.17.0.1".parse().unwrap()]), all);
         let text = |wanted: &Wanted| format!("{} {}", wanted.label.origin, wanted.mapping);
         (settled.iter().map(text).collect(), refused.iter().map(|one| text(&one.wanted)).collect())
@@ -83,6 +85,20 @@ mod tests {
     }
 
     #[test]
+    fn who_has_the_port_is_told() {
+        let docker = wanted(Origin::Docker, "80:172.17.0.2:80");
+        let why = |origin: Origin| {
+            let kept = [wanted(origin, "80:172.17.0.3:80")];
+            settle(&kept, &HashSet::new(), std::slice::from_ref(&docker)).1.remove(0).why.to_string()
+        };
+        assert!(
+            why(Origin::Hand).starts_with("80/tcp is mapped to 172.17.0.3:80 by hand, which goes before: unmap it")
+        );
+        assert!(why(Origin::Config).starts_with("80/tcp is mapped to 172.17.0.3:80 by the configuration, which"));
+        assert!(why(Origin::Docker).starts_with("80/tcp is mapped to 172.17.0.3:80 by Docker: stop"));
+    }
+
+    #[test]
     fn the_host_itself_is_no_container() {
         let refused = settled(&[], &[wanted(Origin::Docker, "80:172.17.0.1:80")]).1;
         assert_eq!(refused, ["docker 80:172.17.0.1:80/tcp"]);
@@ -99,9 +115,9 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_is_settled_shares_a_port_and_settling_it_again_changes_nothing(some in prop::collection::vec(any(), 0..12)) {
-            let kept = [mapping("7:172.17.0.9:7")];
+            let kept = [wanted(Origin::Hand, "7:172.17.0.9:7")];
             let (settled, refused) = settle(&kept, &HashSet::new(), &some);
-            let taken: Vec<_> = kept.iter().chain(settled.iter().map(|one| &one.mapping)).collect();
+            let taken: Vec<_> = kept.iter().chain(&settled).map(|one| one.mapping).collect();
             for (place, one) in taken.iter().enumerate() {
                 prop_assert!(taken.iter().skip(place + 1).all(|other| !one.host.overlaps(&other.host)));
             }

@@ -13,6 +13,7 @@ use lab::{DockerEngine, Lab, Netns, Process, Topology, curl};
 
 use super::{PATIENCE, dockers};
 use crate::{
+    apply::File,
     sockets::{connect, echoes, udp},
     support::json,
 };
@@ -196,4 +197,28 @@ fn connections_outlive_a_restart_of_the_engine_and_of_the_agent() {
     goes_on("with another agent");
     engine.docker(&["rm", "--force", "echo"]).unwrap();
     agent.wait_for_line("unmapped 7000/tcp", PATIENCE).unwrap();
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
+    let (engine, lab) = dockers(Topology::default());
+    let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
+    let text = format!("{docker}[[uplink]]\ninterface = \"ens33\"\n");
+    let file = File::new(&format!("mappings = [\"8080:172.17.0.9:80\"]\n{text}"));
+    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
+    agent.wait_for_line("mapped 8080/tcp to 172.17.0.9:80 (config)", PATIENCE).unwrap();
+    run(&engine, "shop", &["--publish", "8080:80", "--publish", "8081:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8081")), "shop");
+    let failure = agent.wait_for_line("cannot map 8080:172.17.0.2:80/tcp (docker shop): ", PATIENCE).unwrap();
+    assert!(
+        failure.contains("8080/tcp is mapped to 172.17.0.9:80 by the configuration, which goes before"),
+        "{failure}"
+    );
+    file.write(&text);
+    agent.wait_for_line("(docker shop)", PATIENCE).unwrap();
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    file.write(&text.replace("true", "false"));
+    agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
+    assert!(!is_open(lab.client(), &format!("{HOST}:8080")));
 }

@@ -131,3 +131,23 @@ fn a_failure_or_conflict_that_lasts_is_told_once() {
     assert_eq!(teller.round(Some(&conflicting())).warnings.len(), 1);
     assert_eq!(teller.round(Some(&conflicting())), Told::default());
 }
+
+#[test]
+fn what_becomes_of_the_configuration_is_told() {
+    let mut teller = Teller::default();
+    teller.round(Some(&usual()));
+    assert_eq!(config(None).lines, ["took up the configuration"]);
+    let error = anyhow!("netfwd.toml:1:1: unknown key");
+    let failure = "the configuration goes on as it was: netfwd.toml:1:1: unknown key";
+    assert_eq!(config(Some(&error)).failures, [failure]);
+    let names = vec!["eth1".to_owned()];
+    let detached = Look { detached: Some((names.clone(), Ok(()))), set_timeouts: true, ..Look::default() };
+    let told = teller.look(&Look { round: Some(usual()), ..detached });
+    let lines =
+        ["detached from eth1, which the configuration has no more", "set the timeouts as the configuration says"];
+    assert_eq!(told.lines, lines);
+    let staying =
+        || Look { detached: Some((names.clone(), Err(anyhow!("busy")))), round: Some(usual()), ..Look::default() };
+    assert_eq!(teller.look(&staying()).failures, ["cannot detach from eth1: busy"]);
+    assert_eq!(teller.look(&staying()), Told::default(), "it is told once");
+}

@@ -1,0 +1,145 @@
+//! `netfwd run --config FILE`: the file is brought about, and followed.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lab::{Lab, Process, Topology, UdpEcho};
+use nix::sys::signal::Signal;
+
+use crate::{
+    apply::{File, answers, with_second_uplink},
+    support::{json, lab, refused, said},
+};
+
+/// It looks at everything every 5 seconds, and a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const FILE: &str = r#"
+mappings = ["8080:172.17.0.2:80/udp"]
+
+[timeouts]
+udp = 180
+
+[[uplink]]
+interface = "ens33"
+bridges = ["docker0"]
+"#;
+
+fn agent(lab: &Lab, file: &File) -> Process {
+    lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap()
+}
+
+/// The mappings as they come from where.
+fn mappings(lab: &Lab) -> Vec<String> {
+    let listed = json(lab, &["list"]);
+    let text = |one: &serde_json::Value| format!("{} {}", one["origin"].as_str().unwrap(), one["host"]["port_first"]);
+    listed["mappings"].as_array().unwrap().iter().map(text).collect()
+}
+
+fn uplinks(lab: &Lab) -> Vec<String> {
+    let status = json(lab, &["status"]);
+    let name = |uplink: &serde_json::Value| uplink["interface"]["name"].as_str().unwrap().to_owned();
+    status["uplinks"].as_array().unwrap().iter().map(name).collect()
+}
+
+fn waits_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_file_is_brought_about_and_followed_and_one_that_is_wrong_changes_nothing() {
+    let lab = lab(&Topology::default());
+    let _echo = UdpEcho::start(&lab.containers()[0], 80).unwrap();
+    let file = File::new(FILE);
+    let mut agent = agent(&lab, &file);
+    agent.wait_for_line("mapped 8080/udp to 172.17.0.2:80 (config)", PATIENCE).unwrap();
+    let udp = |lab: &Lab| json(lab, &["timeouts"])["timeouts"][6]["seconds"].clone();
+    assert_eq!((mappings(&lab), udp(&lab)), (vec!["config 8080".to_owned()], 180.into()));
+
+    file.write(&FILE.replace("8080", "8081"));
+    agent.wait_for_line("mapped 8081/udp to 172.17.0.2:80 (config)", PATIENCE).unwrap();
+    assert_eq!(mappings(&lab), ["config 8081"]);
+
+    file.write(&FILE.replace("8080", "8082").replace("bridges", "bridge"));
+    let failure = agent.wait_for_line("the configuration goes on as it was", PATIENCE).unwrap();
+    assert!(failure.contains(":9:1: unknown key `bridge` (is `bridges` meant?)"), "{failure}");
+    assert_eq!(mappings(&lab), ["config 8081"]);
+
+    // Another file in its place, as editors do.
+    fs::rename(File::new(&FILE.replace("8080", "8083")).keep(), file.path()).unwrap();
+    agent.wait_for_line("mapped 8083/udp to 172.17.0.2:80 (config)", PATIENCE).unwrap();
+    assert!(answers(&lab, 8083) && !answers(&lab, 8081));
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn what_was_made_by_hand_goes_before_the_file_and_is_told() {
+    let lab = lab(&Topology::default());
+    said(&lab, &["attach", "ens33"]);
+    said(&lab, &["map", "8080:172.17.0.3:80/udp"]);
+    let file = File::new(FILE);
+    let mut agent = agent(&lab, &file);
+    let failure = agent.wait_for_line("cannot map 8080:172.17.0.2:80/udp (config): ", PATIENCE).unwrap();
+    assert!(failure.contains("8080/udp is mapped to 172.17.0.3:80 by hand, which goes before: unmap it"), "{failure}");
+    assert_eq!(mappings(&lab), ["hand 8080"]);
+    said(&lab, &["unmap", "8080/udp"]);
+    agent.wait_for_line("mapped 8080/udp to 172.17.0.2:80 (config)", PATIENCE).unwrap();
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn uplinks_come_and_go_with_the_file_and_others_stay() {
+    let lab = lab(&with_second_uplink());
+    said(&lab, &["attach", "ens34"]);
+    let file = File::new(FILE);
+    let mut agent = agent(&lab, &file);
+    agent.wait_for_line("attached to ens33", PATIENCE).unwrap();
+    file.write("");
+    agent.wait_for_line("detached from ens33, which the configuration has no more", PATIENCE).unwrap();
+    waits_until("the uplink by hand stays alone", || uplinks(&lab) == ["ens34"]);
+    file.write(FILE);
+    agent.wait_for_line("follows ens34, ens33", PATIENCE).unwrap();
+    said(&lab, &["detach", "ens34"]);
+    // A mapping by hand keeps the last one.
+    said(&lab, &["map", "9000:172.17.0.2:90"]);
+    file.write("");
+    let failure = agent.wait_for_line("cannot detach from ens33: ", PATIENCE).unwrap();
+    assert!(failure.contains("no uplink would be left, and 9000:172.17.0.2:90/tcp"), "{failure}");
+    assert_eq!((uplinks(&lab), mappings(&lab)), (vec!["ens33".to_owned()], vec!["hand 9000".to_owned()]));
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_file_that_is_wrong_at_the_start_is_an_error() {
+    let lab = lab(&Topology::default());
+    let file = File::new("[metrics]\nlistn = \"127.0.0.1:1\"\n");
+    let output = lab.netfwd_output(&["run", "--config", file.path()]).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stderr.contains(":2:1: unknown key `listn` (is `listen` meant?)"), "{}", output.stderr);
+    assert!(output.stderr.ends_with("2 | listn = \"127.0.0.1:1\"\n  | ^^^^^\n"), "{}", output.stderr);
+    let message = refused(&lab, &["run", "--config", "/nowhere/netfwd.toml"], 1);
+    assert!(message.contains("cannot watch /nowhere"), "{message}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_signal_tells_that_the_file_is_another_one() {
+    let (lab, directory) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let (target, link) = (File::new(FILE), directory.path().join("netfwd.toml"));
+    symlink(target.path(), &link).unwrap();
+    let mut agent = lab.spawn_netfwd(&["run", "--config", link.to_str().unwrap()]).unwrap();
+    agent.wait_for_line("mapped 8080/udp", PATIENCE).unwrap();
+    target.write(&FILE.replace("8080", "8081"));
+    agent.signal(Signal::SIGHUP).unwrap();
+    agent.wait_for_line("mapped 8081/udp", PATIENCE).unwrap();
+    assert_eq!(mappings(&lab), ["config 8081"]);
+}
