@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod attach;
 pub mod detach;
+pub mod explain;
 pub mod export;
 pub mod flows;
 pub mod list;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Flows(flows::Args),
     Stats(stats::Args),
     Status(status::Args),
+    Explain(explain::Args),
     Timeouts(timeouts::Args),
     Run(run::Args),
     Apply(apply::Args),
@@ -58,6 +60,7 @@ impl Command {
             Self::Flows(args) => flows::run(args, context),
             Self::Stats(args) => stats::run(args, context),
             Self::Status(args) => status::run(args, context),
+            Self::Explain(args) => explain::run(args, context),
             Self::Timeouts(args) => timeouts::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Apply(args) => apply::run(args, context),
@@ -75,6 +78,7 @@ impl Command {
             Self::Flows(args) => args.intent().to_owned(),
             Self::Stats(_) => "show the counters".to_owned(),
             Self::Status(_) => "show the status".to_owned(),
+            Self::Explain(args) => args.intent(),
             Self::Timeouts(args) => args.intent().to_owned(),
             Self::Run(_) => "follow the host's addresses".to_owned(),
             Self::Apply(args) => format!("apply {}", args.file.display()),

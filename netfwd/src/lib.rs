@@ -12,6 +12,7 @@ pub mod config;
 pub mod context;
 pub mod datapath;
 pub mod docker;
+pub mod explain;
 pub mod family;
 pub mod filter;
 pub mod host;

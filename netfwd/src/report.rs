@@ -1,8 +1,10 @@
 //! What the listings tell, gathered from the maps. The shapes of their JSON are in docs/json.md and never change:
 //! fields are only added.
 
+pub mod explain;
 pub mod flows;
 pub mod mappings;
+pub mod packet;
 pub mod plan;
 pub mod stats;
 pub mod status;

@@ -8,8 +8,10 @@ use std::{
     process::{Command, Output},
 };
 
-const VERBS: [&str; 12] =
-    ["attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts", "run", "apply", "export"];
+const VERBS: &[&str] = &[
+    "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "explain", "timeouts", "run", "apply",
+    "export",
+];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
 
@@ -127,7 +129,7 @@ fn messages_to_a_file_have_no_colours() {
 #[test]
 fn the_help_texts_are_those_of_the_documentation() {
     let directory: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "docs", "cli"].iter().collect();
-    let pages = VERBS.map(|verb| (verb, vec![verb, "--help"]));
+    let pages = VERBS.iter().map(|verb| (verb, vec![verb, "--help"]));
     for (name, arguments) in pages.into_iter().chain([("netfwd", vec!["--help"])]) {
         let (path, shown) = (directory.join(format!("{name}.txt")), text(&netfwd(&arguments).stdout));
         if env::var_os(BLESS).is_some() {

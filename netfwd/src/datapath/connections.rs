@@ -96,6 +96,12 @@ impl<A: Select> Connections<A> {
         Ok(flows)
     }
 
+    /// A copy of the record in a slot, whatever its rule and age, if it is live.
+    #[must_use]
+    pub fn copy(&self, slot: u32) -> Option<Connection<A>> {
+        self.record(slot)?.copy()
+    }
+
     /// Ends a connection; `false` if it had ended already. It matches no packet from now on, and the kernel part
     /// removes it.
     #[must_use]

@@ -77,6 +77,13 @@ impl Sockets {
         Ok(self)
     }
 
+    /// Whether any would get a packet to a host endpoint. Of those that are connected it does not matter with whom.
+    #[must_use]
+    pub fn would_receive(&self, protocol: Transport, destination: SocketAddr) -> bool {
+        let gets = |socket: &&Socket| socket.protocol == protocol && socket.local.port() == destination.port();
+        self.0.iter().filter(gets).any(|socket| socket.may_have(destination.ip()))
+    }
+
     /// The ports that any socket has of a host address, by which nothing else should be reached.
     #[must_use]
     pub fn ports(&self, protocol: Transport, address: IpAddr) -> PortSet {

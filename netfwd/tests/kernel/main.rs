@@ -10,6 +10,7 @@ mod bad_input;
 mod bridges;
 mod configuration;
 mod docker;
+mod explain;
 mod fast_path;
 mod follow;
 mod ipv6;

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, LpmTrie, MapData, lpm_trie::Key};
-use netfwd_common::abi::{Mapping, MappingKey, Masquerade, Rule, SubnetKey, Target, V4, V6};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
+use netfwd_common::abi::{
+    Endpoint, Mapping, MappingKey, Masquerade, Protocol, Rule, Slot, SubnetKey, Target, Tuple, V4, V6,
+};
 
 use super::{Maps, cannot_open, cannot_read, cannot_write, first, removed, typed};
 use crate::{datapath::pin::PinDir, family::Family};
@@ -16,6 +18,7 @@ pub struct FamilyMaps<A: Family> {
     isolated: LpmTrie<MapData, A, u8>,
     high_water: Array<MapData, u64>,
     targets: Array<MapData, Target<A>>,
+    tuples: HashMap<MapData, Tuple<A>, Slot>,
     /// The mappings, by prefix.
     pub mappings: LpmTrie<MapData, MappingKey<A>, Mapping<A>>,
     /// The connections, to be read through a memory mapping of its file descriptor.
@@ -82,6 +85,7 @@ impl<A: Family> FamilyMaps<A> {
             isolated: typed(pin_dir, A::MAPS.isolated)?,
             high_water: typed(pin_dir, A::MAPS.high_water)?,
             targets: typed(pin_dir, A::MAPS.targets)?,
+            tuples: typed(pin_dir, A::MAPS.tuples)?,
             mappings: typed(pin_dir, A::MAPS.mappings)?,
             connections: MapData::from_pin(&connections).with_context(|| cannot_open(connections.display()))?,
         })
@@ -97,6 +101,41 @@ impl<A: Family> FamilyMaps<A> {
         }
         subnets.sort_by_key(|subnet| (subnet.uplink, subnet.network));
         Ok(subnets)
+    }
+
+    /// Where a tuple leads, as the kernel part finds it.
+    pub fn slot_of(&self, tuple: &Tuple<A>) -> Result<Option<Slot>> {
+        found(self.tuples.get(tuple, 0)).with_context(|| cannot_read(A::MAPS.tuples))
+    }
+
+    /// The mapping of a host endpoint, as the kernel part finds it; its rule may not be in force.
+    pub fn mapping_of(&self, protocol: Protocol, host: Endpoint<A>) -> Result<Option<Mapping<A>>> {
+        let key = MappingKey::new(protocol, host.address, host.port);
+        let mapping = self.mappings.get(&Key::new(MappingKey::<A>::BITS, key), 0);
+        found(mapping).with_context(|| cannot_read(A::MAPS.mappings))
+    }
+
+    /// How a source address is masqueraded, as the kernel part finds it; its rule may not be in force.
+    pub fn masquerade_of(&self, uplink: u32, source: A) -> Result<Option<Masquerade<A>>> {
+        let key = Key::new(SubnetKey::<A>::BITS, SubnetKey::new(uplink, source));
+        found(self.subnets.get(&key, 0)).with_context(|| cannot_read(A::MAPS.subnets))
+    }
+
+    /// The rule that excludes a destination, as the kernel part finds it; it may not be in force.
+    pub fn exclusion_of(&self, uplink: u32, destination: A) -> Result<Option<Rule>> {
+        let key = Key::new(SubnetKey::<A>::BITS, SubnetKey::new(uplink, destination));
+        found(self.exclusions.get(&key, 0)).with_context(|| cannot_read(A::MAPS.exclusions))
+    }
+
+    /// Whether an address is in a network that is kept apart.
+    pub fn is_isolated(&self, address: A) -> Result<bool> {
+        let key = Key::new(size_of::<A>() as u32 * 8, address);
+        Ok(found(self.isolated.get(&key, 0)).with_context(|| cannot_read(A::MAPS.isolated))?.is_some())
+    }
+
+    /// What is noted at a place for targets.
+    pub fn target_at(&self, place: u32) -> Result<Target<A>> {
+        self.targets.get(&place, 0).with_context(|| cannot_read(A::MAPS.targets))
     }
 
     /// Where containers are.
@@ -177,6 +216,15 @@ impl<A: Family> FamilyMaps<A> {
     /// Connection slots below it have been used at least once; attempts at a full table raise it beyond their number.
     pub(super) fn high_water(&self) -> Result<u64> {
         first(&self.high_water)
+    }
+}
+
+/// Not to find something is no error.
+fn found<V>(result: Result<V, MapError>) -> Result<Option<V>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
