@@ -129,7 +129,7 @@ fn messages_to_a_file_have_no_colours() {
 #[test]
 fn the_help_texts_are_those_of_the_documentation() {
     let directory: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "docs", "cli"].iter().collect();
-    let pages = VERBS.iter().map(|verb| (verb, vec![verb, "--help"]));
+    let pages = VERBS.iter().map(|&verb| (verb, vec![verb, "--help"]));
     for (name, arguments) in pages.into_iter().chain([("netfwd", vec!["--help"])]) {
         let (path, shown) = (directory.join(format!("{name}.txt")), text(&netfwd(&arguments).stdout));
         if env::var_os(BLESS).is_some() {
