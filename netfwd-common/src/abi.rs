@@ -19,6 +19,7 @@ mod reason;
 mod rule;
 mod settings;
 mod socket;
+mod trace;
 mod tuple;
 
 pub use address::{Address, V4, V6};
@@ -36,6 +37,7 @@ pub use reason::{COUNTERS_PER_HOOK, Reason, counter_index};
 pub use rule::{Mapping, Masquerade, Rule};
 pub use settings::{Settings, Timeouts};
 pub use socket::SocketPeer;
+pub use trace::{TRACED_BYTES, TRACED_HOOKS, Traced, Watch};
 pub use tuple::{Endpoint, Protocol, Side, Tuple, Words};
 
 /// The layout of everything in this module. It changes whenever a type, a map or a meaning changes, and is part of
@@ -77,7 +79,9 @@ plain_old_data! {
     RuleCounter: 40,
     Settings: 136,
     Slot: 8,
-    SocketPeer: 32;
+    SocketPeer: 32,
+    Traced: 568,
+    Watch: 56;
     Connection: 112, 160;
     DatagramKey: 16, 40;
     MappingKey: 8, 20;

@@ -36,5 +36,6 @@ pub mod rewrite;
 pub mod scratch;
 pub mod socket;
 pub mod tables;
+mod trace;
 pub mod translate;
 pub mod verdict;

@@ -13,6 +13,7 @@ mod maps;
 mod reaper;
 mod skb;
 mod tc;
+mod trace;
 mod xdp;
 
 #[cfg(not(test))]

@@ -3,7 +3,7 @@
 use core::ptr;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_redir_neigh},
+    bindings::{__sk_buff, TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_redir_neigh},
     helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect_neigh, bpf_redirect_peer},
     macros::classifier,
     programs::TcContext,
@@ -21,6 +21,7 @@ use netfwd_common::{
 use crate::{
     maps::{self, Tables, scratch_v4, scratch_v6},
     skb::Skb,
+    trace,
 };
 
 /// Bytes of the Ethernet header of what a bridge or its member gets.
@@ -43,7 +44,7 @@ macro_rules! hook {
                     .map(|scratch| pipeline::$journey(&mut $skb, &tables, &hook, scratch)),
                 Family::Other => None,
             };
-        report(&$skb, &hook, verdict.unwrap_or(Verdict::Pass(Reason::OtherFamily)))
+        report(&$context, &$skb, &hook, verdict.unwrap_or(Verdict::Pass(Reason::OtherFamily)))
     }};
 }
 
@@ -100,6 +101,7 @@ macro_rules! forget {
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
 fn netfwd_ingress(context: TcContext) -> i32 {
+    watch(&context, Side::Outside.number().into());
     let mut skb = Skb::new(context.skb.skb);
     let sent = match skb.family() {
         Family::V4 => arrive_v4(context.skb.skb),
@@ -107,7 +109,7 @@ fn netfwd_ingress(context: TcContext) -> i32 {
         Family::Other => SLOW,
     };
     if sent != SLOW {
-        return sent;
+        return watched(&context, Side::Outside.number().into(), sent);
     }
     hook!(context, skb, Side::Outside, ingress)
 }
@@ -120,12 +122,14 @@ fn netfwd_egress(context: TcContext) -> i32 {
     if skb.take_mark() {
         return TC_ACT_UNSPEC;
     }
+    watch(&context, Side::Inside.number().into());
     hook!(context, skb, Side::Inside, egress)
 }
 
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
 fn netfwd_bridge(context: TcContext) -> i32 {
+    watch(&context, Side::Bridge.number().into());
     let mut skb = Skb::new(context.skb.skb);
     match parse::family(&skb, ETHERNET) {
         Family::V4 => {}
@@ -138,6 +142,7 @@ fn netfwd_bridge(context: TcContext) -> i32 {
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
 fn netfwd_member(context: TcContext) -> i32 {
+    watch(&context, MEMBER);
     let skb = Skb::new(context.skb.skb);
     let sent = match skb.family() {
         Family::V4 => leave_v4(context.skb.skb),
@@ -153,7 +158,7 @@ fn netfwd_member(context: TcContext) -> i32 {
             SLOW
         }
     };
-    if sent == SLOW { TC_ACT_UNSPEC } else { sent }
+    if sent == SLOW { TC_ACT_UNSPEC } else { watched(&context, MEMBER, sent) }
 }
 
 #[inline]
@@ -166,10 +171,36 @@ fn hook(skb: &Skb, side: Side) -> Option<Hook<'static>> {
 }
 
 #[inline]
-fn report(skb: &Skb, hook: &Hook<'_>, verdict: Verdict) -> i32 {
+fn report(context: &TcContext, skb: &Skb, hook: &Hook<'_>, verdict: Verdict) -> i32 {
     let bytes = skb.length().saturating_sub(hook.interface.link_header);
-    maps::count(counter_index(hook.interface.slot, hook.side == Side::Inside, verdict.reason()), bytes);
-    action(verdict)
+    let reason = verdict.reason();
+    maps::count(counter_index(hook.interface.slot, hook.side == Side::Inside, reason), bytes);
+    let action = action(verdict);
+    // Nothing is decided after this call: see the verifier of kernel 6.1.
+    if trace::is_on() {
+        trace::after(context.skb.skb, hook.side.number().into(), reason.number(), action == TC_ACT_REDIRECT);
+    }
+    action
+}
+
+/// Copies a packet that comes, if packets are traced.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "all that tracing costs while it is off")]
+fn watch(context: &TcContext, hook: u32) {
+    if trace::is_on() {
+        trace::before(context.skb.skb, hook);
+    }
+}
+
+/// Tells of a packet that took the fast path, if packets are traced.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "all that tracing costs while it is off")]
+fn watched(context: &TcContext, hook: u32, action: i32) -> i32 {
+    if trace::is_on() {
+        let reason = if action == TC_ACT_SHOT { Reason::RewriteFailed } else { Reason::FastPath };
+        trace::after(context.skb.skb, hook, reason.number(), action == TC_ACT_REDIRECT);
+    }
+    action
 }
 
 /// What goes on, translated or not, goes on to the next program on the hook.

@@ -22,6 +22,7 @@ use netfwd_common::{
 use crate::{
     direct::AtHand,
     maps::{self, Tables},
+    trace,
 };
 
 /// Bytes of the Ethernet header.
@@ -54,11 +55,20 @@ express!(arrive_v6, V6);
 #[xdp]
 #[expect(clippy::needless_pass_by_value, reason = "the macro's signature")]
 fn netfwd_xdp(context: XdpContext) -> u32 {
-    match fast::datagram(&Frame { context: context.ctx }) {
+    if trace::is_on() {
+        trace::before_xdp(context.ctx);
+    }
+    let action = match fast::datagram(&Frame { context: context.ctx }) {
         Family::V4 => arrive_v4(context.ctx),
         Family::V6 => arrive_v6(context.ctx),
         Family::Other => XDP_PASS,
+    };
+    // What is passed is told of at the next hook.
+    if action != XDP_PASS && trace::is_on() {
+        let reason = if action == XDP_DROP { Reason::RewriteFailed } else { Reason::Xdp };
+        trace::after_xdp(context.ctx, reason.number());
     }
+    action
 }
 
 #[inline]

@@ -12,6 +12,7 @@ pub mod run;
 pub mod stats;
 pub mod status;
 pub mod timeouts;
+pub mod trace;
 pub mod unmap;
 
 use anyhow::{Context as _, Result};
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Stats(stats::Args),
     Status(status::Args),
     Explain(explain::Args),
+    Trace(trace::Args),
     Timeouts(timeouts::Args),
     Run(run::Args),
     Apply(apply::Args),
@@ -61,6 +63,7 @@ impl Command {
             Self::Stats(args) => stats::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Explain(args) => explain::run(args, context),
+            Self::Trace(args) => trace::run(args, context),
             Self::Timeouts(args) => timeouts::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Apply(args) => apply::run(args, context),
@@ -79,6 +82,7 @@ impl Command {
             Self::Stats(_) => "show the counters".to_owned(),
             Self::Status(_) => "show the status".to_owned(),
             Self::Explain(args) => args.intent(),
+            Self::Trace(_) => "trace packets".to_owned(),
             Self::Timeouts(args) => args.intent().to_owned(),
             Self::Run(_) => "follow the host's addresses".to_owned(),
             Self::Apply(args) => format!("apply {}", args.file.display()),

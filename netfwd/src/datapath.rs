@@ -15,5 +15,6 @@ pub mod rules;
 mod tc;
 mod tcx;
 pub mod timeouts;
+pub mod trace;
 pub mod uplinks;
 pub mod xdp;

@@ -20,4 +20,5 @@ pub mod mapping;
 pub mod persist;
 pub mod render;
 pub mod report;
+pub mod trace;
 pub mod uplink;

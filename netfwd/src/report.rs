@@ -9,6 +9,7 @@ pub mod plan;
 pub mod stats;
 pub mod status;
 pub mod timeouts;
+pub mod trace;
 
 use std::{
     fmt,
@@ -49,7 +50,7 @@ pub struct Interface {
 }
 
 impl Interface {
-    fn with_index(index: u32) -> Self {
+    pub(crate) fn with_index(index: u32) -> Self {
         let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
         Self { name, index }
     }

@@ -9,8 +9,8 @@ use std::{
 };
 
 const VERBS: &[&str] = &[
-    "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "explain", "timeouts", "run", "apply",
-    "export",
+    "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "explain", "trace", "timeouts", "run",
+    "apply", "export",
 ];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
@@ -63,6 +63,8 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong() {
         ("flows --state open", "[possible values: "),
         ("flows --bindings --state replied", "cannot be used with"),
         ("flows delete", "--all"),
+        ("trace --mapping 80/icmp", "give PORT or PORT/PROTOCOL, such as 8080 or 53/udp"),
+        ("trace --addr docker0", "not an address or network such as 172.17.0.2 or fd00:1::/64"),
         ("timeouts udp", "not NAME=SECONDS, such as udp=180"),
         ("timeouts upd=60", "there is no timeout `upd`; the nearest is udp; there are tcp-opening, "),
         ("timeouts udp=0", "a timeout has 1 to 2592000 whole seconds (30 days)"),

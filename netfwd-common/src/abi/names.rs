@@ -52,6 +52,13 @@ pub const FAST_INTERFACES: &str = "FAST_INTERFACES";
 /// `ifindex → Member` of a bridge.
 pub const MEMBERS: &str = "MEMBERS";
 
+/// One `Watch`: what is traced.
+pub const TRACE_WATCH: &str = "TRACE_WATCH";
+/// `hook → Traced` that is being written, per CPU.
+pub const TRACE_SHEETS: &str = "TRACE_SHEETS";
+/// The ring of `Traced` for user space.
+pub const TRACE_EVENTS: &str = "TRACE_EVENTS";
+
 /// The maps of an address family.
 #[derive(Clone, Copy, Debug)]
 pub struct FamilyMaps {
@@ -102,7 +109,7 @@ pub const V6_MAPS: FamilyMaps = FamilyMaps {
 };
 
 /// All maps, in the order in which they are pinned.
-pub const MAPS: [&str; 31] = [
+pub const MAPS: [&str; 34] = [
     SETTINGS,
     INTERFACES,
     GENERATIONS,
@@ -134,4 +141,7 @@ pub const MAPS: [&str; 31] = [
     HOST_ADDRESSES,
     HOST_PEERS,
     REAPER,
+    TRACE_WATCH,
+    TRACE_SHEETS,
+    TRACE_EVENTS,
 ];

@@ -164,7 +164,7 @@ impl FilterArgs {
     }
 }
 
-fn protocol(text: &str) -> Result<Protocol, &'static str> {
+pub(super) fn protocol(text: &str) -> Result<Protocol, &'static str> {
     let named = PROTOCOLS.into_iter().find(|protocol| protocol.name() == Some(text));
     let numbered = || text.parse().ok().map(Protocol::from_number);
     named.or_else(numbered).ok_or("neither tcp, udp, icmp, icmpv6 or sctp nor a number from 0 to 255")

@@ -322,7 +322,7 @@ fn open(pin_dir: &PinDir, name: &str) -> Result<Map> {
     Map::from_map_data(data).with_context(|| cannot_open(path.display()))
 }
 
-fn typed<M: TryFrom<Map, Error = MapError>>(pin_dir: &PinDir, name: &str) -> Result<M> {
+pub(super) fn typed<M: TryFrom<Map, Error = MapError>>(pin_dir: &PinDir, name: &str) -> Result<M> {
     M::try_from(open(pin_dir, name)?)
         .with_context(|| format!("the pinned map {name} is not as this netfwd knows it: run `netfwd detach --all`"))
 }

@@ -43,6 +43,12 @@ impl Seen {
         }
     }
 
+    /// The same of a packet of `length` bytes of which only the first ones are there.
+    #[must_use]
+    pub fn read_cut(packet: &[u8], length: usize, link_header: u32) -> Option<Self> {
+        Self::read(&whole(packet, length), link_header)
+    }
+
     fn of<A: Parse + Family>(packet: &[u8], link_header: u32) -> Option<Self> {
         let mut headers = Headers::<A>::EMPTY;
         A::parse(packet, link_header, &mut headers).ok()?;
@@ -56,6 +62,20 @@ impl Seen {
             length: end_at.max(packet.length()).saturating_sub(network_at),
         })
     }
+}
+
+/// The headers of a packet of `length` bytes of which only the first ones are there.
+pub(crate) fn headers<A: Parse>(packet: &[u8], length: usize, link_header: u32) -> Option<Headers<A>> {
+    let mut headers = Headers::<A>::EMPTY;
+    A::parse(&whole(packet, length)[..], link_header, &mut headers).ok()?;
+    Some(headers)
+}
+
+/// As if nothing was cut off, because headers tell lengths.
+fn whole(packet: &[u8], length: usize) -> Vec<u8> {
+    let mut whole = packet.get(..length).unwrap_or(packet).to_vec();
+    whole.resize(length, 0);
+    whole
 }
 
 fn detail<A>(headers: &Headers<A>) -> Option<String> {

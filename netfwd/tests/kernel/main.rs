@@ -22,3 +22,4 @@ mod scenarios;
 mod sockets;
 mod support;
 mod timeouts;
+mod trace;

@@ -138,6 +138,17 @@ impl<A: Family> FamilyMaps<A> {
         self.targets.get(&place, 0).with_context(|| cannot_read(A::MAPS.targets))
     }
 
+    /// Where the container with an address is.
+    pub fn target_of(&self, address: &A) -> Result<Option<Target<A>>> {
+        for place in Target::places(address) {
+            let target = self.target_at(place)?;
+            if target.is_of(address) {
+                return Ok(Some(target));
+            }
+        }
+        Ok(None)
+    }
+
     /// Where containers are.
     pub fn targets(&self) -> Result<Vec<Target<A>>> {
         let targets: Result<Vec<_>, _> = self.targets.iter().collect();

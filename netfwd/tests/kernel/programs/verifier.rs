@@ -9,7 +9,7 @@ use std::{
 use aya::maps::MapData;
 use aya_obj::{
     Function, Object, ProgramSection,
-    generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type},
+    generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type},
 };
 use nix::libc;
 
@@ -56,7 +56,10 @@ pub(super) fn costs() -> BTreeMap<String, Cost> {
 }
 
 fn small(mut map: aya_obj::Map) -> aya_obj::Map {
-    map.set_max_entries(map.max_entries().min(MAX_FLOWS));
+    // A ring's bytes are whole pages.
+    if map.map_type() != bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32 {
+        map.set_max_entries(map.max_entries().min(MAX_FLOWS));
+    }
     map
 }
 
