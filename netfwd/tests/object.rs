@@ -7,9 +7,9 @@ mod tests {
     use aya_obj::{Object, ProgramSection, generated::bpf_map_type};
     use netfwd::datapath::load;
     use netfwd_common::abi::{
-        Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, MAX_HOPS,
+        Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, Label, MAX_HOPS,
         MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade, Member, Rule, RuleCounter, Settings, Slot,
-        SocketPeer, SubnetKey, Target, Tuple, V4, V6, names,
+        SocketPeer, SubnetKey, TRACED_HOOKS, Target, Traced, Tuple, V4, V6, Watch, names,
     };
 
     static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
@@ -36,9 +36,10 @@ mod tests {
     const LRU_HASH: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_LRU_HASH;
     const LPM_TRIE: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_LPM_TRIE;
     const PERCPU_ARRAY: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
+    const RING: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_RINGBUF;
     const QUEUE: bpf_map_type = bpf_map_type::BPF_MAP_TYPE_QUEUE;
 
-    fn common_maps() -> [Row; 12] {
+    fn common_maps() -> [Row; 16] {
         let events = u32::try_from(FlowEvent::ALL.len()).unwrap();
         let counters = MAX_INTERFACES * 2 * COUNTERS_PER_HOOK;
         [
@@ -53,7 +54,11 @@ mod tests {
             (names::MEMBERS, HASH, WORD, size_of::<Member>(), 4096, NO_PREALLOC),
             (names::HOST_ADDRESSES, HASH, size_of::<V6>(), 1, 16_384, NO_PREALLOC),
             (names::HOST_PEERS, LRU_HASH, size_of::<SocketPeer>(), size_of::<Endpoint<V6>>(), 65_536, 0),
+            (names::LABELS, HASH, WORD, size_of::<Label>(), RULES, NO_PREALLOC),
             (names::REAPER, ARRAY, WORD, REAPER, 1, 0),
+            (names::TRACE_WATCH, ARRAY, WORD, size_of::<Watch>(), 1, 0),
+            (names::TRACE_SHEETS, PERCPU_ARRAY, WORD, size_of::<Traced>(), TRACED_HOOKS, 0),
+            (names::TRACE_EVENTS, RING, 0, 0, 512 * 1024, 0),
         ]
     }
 
