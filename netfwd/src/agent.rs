@@ -51,6 +51,11 @@ pub struct Options {
 pub enum News {
     /// What a look has come to.
     Look(Box<Result<Look>>),
+    /// Docker was asked.
+    Docker {
+        /// Containers that publish ports.
+        containers: usize,
+    },
     /// Docker cannot be asked, and why: what is known of it stays.
     NoDocker(String),
     /// The configuration file was read anew, or is wrong: then what it said before goes on.

@@ -17,6 +17,7 @@ pub mod family;
 pub mod filter;
 pub mod host;
 pub mod mapping;
+pub mod metrics;
 pub mod persist;
 pub mod render;
 pub mod report;

@@ -2,6 +2,7 @@
 //! fields are only added.
 
 pub mod explain;
+pub mod census;
 pub mod flows;
 pub mod mappings;
 pub mod packet;
@@ -16,11 +17,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use netfwd_common::abi::{Counter, Endpoint};
+use anyhow::{Context as _, Result};
+use netfwd_common::abi::{Counter, Endpoint, Rule, names};
 use nix::net::if_::if_indextoname;
 use serde::Serialize;
 
-use crate::family::Family;
+use crate::{datapath::maps::Maps, family::Family};
 
 /// Packets and their bytes, from the IP header on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -49,6 +51,37 @@ pub struct Interface {
     pub index: u32,
 }
 
+/// What went through a mapping or masqueraded subnet since it was added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Through {
+    /// In the direction of the first packet.
+    pub(crate) original: Traffic,
+    /// In the direction of the answers.
+    pub(crate) reply: Traffic,
+    /// Connections made.
+    pub(crate) flows: u64,
+}
+
+impl Through {
+    pub(crate) fn read(maps: &Maps, rule: Rule) -> Result<Self> {
+        let counters = maps.rule_counters.get(&rule.id, 0);
+        let counters = counters.with_context(|| format!("cannot read the map {}", names::RULE_COUNTERS))?;
+        Ok(Self {
+            original: Traffic::sum(counters.iter().map(|counter| counter.original)),
+            reply: Traffic::sum(counters.iter().map(|counter| counter.reply)),
+            flows: counters.iter().map(|counter| counter.flows).sum(),
+        })
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            original: self.original.plus(other.original),
+            reply: self.reply.plus(other.reply),
+            flows: self.flows.wrapping_add(other.flows),
+        }
+    }
+}
+
 impl Interface {
     pub(crate) fn with_index(index: u32) -> Self {
         let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
@@ -68,6 +101,11 @@ impl Traffic {
 
     fn plus(self, other: Self) -> Self {
         Self { packets: self.packets.wrapping_add(other.packets), bytes: self.bytes.wrapping_add(other.bytes) }
+    }
+
+    /// Without a part of it.
+    pub(crate) fn minus(self, part: Self) -> Self {
+        Self { packets: self.packets.saturating_sub(part.packets), bytes: self.bytes.saturating_sub(part.bytes) }
     }
 }
 

@@ -36,7 +36,7 @@ impl Sources {
     /// Waits until one of them says something, and takes it up. Nothing is lost when the wait is given up.
     pub(super) async fn next(&mut self, desired: &mut Desired) -> Result<Option<News>> {
         select! {
-            update = next(&mut self.docker) => Ok(take_up(update, desired)),
+            update = next(&mut self.docker) => Ok(Some(take_up(update, desired))),
             changed = changed(&mut self.file) => {
                 changed?;
                 Ok(self.reload(desired))
@@ -73,15 +73,16 @@ fn engine(options: &Options, config: Option<&Config>) -> Result<Option<Engine>> 
     }
 }
 
-fn take_up(update: Update, desired: &mut Desired) -> Option<News> {
+fn take_up(update: Update, desired: &mut Desired) -> News {
     match update {
         Update::Changed(state) => {
             desired.set_docker(&state);
-            None
+            let publishing = state.containers.values().filter(|container| !container.mappings.is_empty());
+            News::Docker { containers: publishing.count() }
         }
         Update::Lost(reason) => {
             desired.lose_docker();
-            Some(News::NoDocker(reason))
+            News::NoDocker(reason)
         }
     }
 }

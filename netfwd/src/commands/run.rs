@@ -2,14 +2,16 @@
 
 mod outcome;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Result, bail};
 
 use crate::{
     agent::{self, News, Options},
-    cli,
+    cli, clock,
+    config,
     context::Context,
+    metrics::{self, Pulse, Server, Source},
 };
 use outcome::Teller;
 
@@ -41,6 +43,29 @@ pub struct Args {
     /// /var/run/docker.sock.
     #[arg(long)]
     docker: bool,
+
+    /// Serve metrics for Prometheus at /metrics and the health at /healthz; at 127.0.0.1:19753 unless given
+    ///
+    /// Whoever reaches the address can read the names of containers and how much they send.
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = metrics::DEFAULT, value_parser = address)]
+    metrics: Option<SocketAddr>,
+
+    /// Mappings that have metrics of their own; all further ones are summed up as mapping="other"
+    #[arg(long, value_name = "COUNT", default_value_t = metrics::MAX_MAPPINGS, requires = "metrics")]
+    metrics_max_mappings: usize,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("not an address and a port such as {} or [::1]:19753", metrics::DEFAULT))
+}
+
+impl Args {
+    /// Where to serve metrics: another address in the configuration takes effect at the next start.
+    fn metrics(&self) -> Result<Option<metrics::Options>> {
+        let configured = self.config.as_deref().map(config::read).transpose()?.and_then(|config| config.metrics.listen);
+        let listen = self.metrics.or(configured);
+        Ok(listen.map(|listen| metrics::Options { listen, max_mappings: self.metrics_max_mappings }))
+    }
 }
 
 /// Runs.
@@ -50,17 +75,31 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let mut teller = Teller::default();
     let options = Options { config: args.config.clone(), uplinks: args.uplinks.clone(), docker: args.docker };
+    let pulse = Arc::new(Pulse::new(options.docker));
+    let _server = args.metrics()?.map(|options| serve(options, context, &pulse)).transpose()?;
     agent::run(&context.pin_dir, &context.store, &options, |news| {
+        let now = clock::moment()?;
+        pulse.note(&news, now);
         let told = match news {
             News::Look(look) => match *look {
                 Ok(look) => teller.look(&look),
                 Err(error) => teller.failure(cli::one_line(&error)),
             },
+            News::Docker { .. } => teller.docker(),
             News::NoDocker(reason) => teller.no_docker(reason),
             News::Config(read) => outcome::config(read.as_ref().err()),
         };
+        if !told.lines.is_empty() {
+            pulse.changed(now);
+        }
         told.failures.iter().for_each(|failure| context.complain(failure));
         told.warnings.iter().for_each(|warning| context.warn(warning));
         told.lines.iter().try_for_each(|line| context.say(line))
     })
+}
+
+fn serve(options: metrics::Options, context: &Context, pulse: &Arc<Pulse>) -> Result<Server> {
+    let metrics::Options { listen, max_mappings } = options;
+    let listener = metrics::listen(listen)?;
+    metrics::serve(listener, Source { pin_dir: context.pin_dir.clone(), pulse: Arc::clone(pulse), max_mappings })
 }

@@ -2,20 +2,16 @@
 
 pub(crate) mod changed;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-use anyhow::{Context as _, Result};
-use netfwd_common::abi::{Rule, V4, V6, names};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::Traffic;
+use super::{Through, Traffic, census::Census};
 use crate::{
-    clock,
     datapath::{
-        connections::Connections,
         mappings::{self, Installed, Labels},
-        maps::{Maps, Select},
+        maps::Maps,
     },
     mapping::{HostPorts, Label, Mapping, Origin, bracketed},
     render::{self, Column, Listing},
@@ -85,17 +81,11 @@ pub struct Flows {
 impl Mappings {
     /// Reads the maps.
     pub fn gather(maps: &Maps) -> Result<Self> {
-        let (active, labels) = (active_by_rule(maps)?, Labels::read(maps)?);
+        let (census, labels) = (Census::take(maps)?, Labels::read(maps)?);
         let entry = |Installed { mapping, rule }| {
-            let counters = maps.rule_counters.get(&rule.id, 0);
-            let counters = counters.with_context(|| format!("cannot read the map {}", names::RULE_COUNTERS))?;
-            let flows = Flows {
-                active: active.get(&rule).copied().unwrap_or_default(),
-                total: counters.iter().map(|counter| counter.flows).sum(),
-            };
-            let r#in = Traffic::sum(counters.iter().map(|counter| counter.original));
-            let out = Traffic::sum(counters.iter().map(|counter| counter.reply));
-            Ok(Entry { r#in, out, flows, ..Entry::unused(&mapping, labels.of(rule)) })
+            let Through { original, reply, flows } = Through::read(maps, rule)?;
+            let flows = Flows { active: census.by_rule.get(&rule).copied().unwrap_or_default(), total: flows };
+            Ok(Entry { r#in: original, out: reply, flows, ..Entry::unused(&mapping, labels.of(rule)) })
         };
         let mappings: Result<_> = mappings::list(maps)?.into_iter().map(entry).collect();
         Ok(Self { mappings: mappings? })
@@ -131,20 +121,6 @@ impl Container {
         let ports = mapping.container_ports();
         Self { address: mapping.container, port_first: ports.first(), port_last: ports.last() }
     }
-}
-
-fn active_by_rule(maps: &Maps) -> Result<HashMap<Rule, u64>> {
-    let mut active = HashMap::new();
-    count_active::<V4>(maps, &mut active)?;
-    count_active::<V6>(maps, &mut active)?;
-    Ok(active)
-}
-
-fn count_active<A: Select>(maps: &Maps, active: &mut HashMap<Rule, u64>) -> Result<()> {
-    for flow in Connections::<A>::open(maps)?.live(maps, clock::now()?)? {
-        *active.entry(flow.connection.rule).or_default() += 1;
-    }
-    Ok(())
 }
 
 impl Listing for Mappings {

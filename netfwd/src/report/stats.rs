@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use netfwd_common::abi::{self, FlowEvent, Reason, Role, Side, V4, V6, counter_index, names};
+use netfwd_common::abi::{self, FlowEvent, Reason, Role, counter_index, names};
 use serde::Serialize;
 
-use super::{Interface, Traffic};
+use super::{
+    Interface, Traffic,
+    census::{Census, Counted},
+};
 use crate::{
-    clock,
-    datapath::{
-        connections::Connections,
-        maps::{Maps, Select},
-    },
+    datapath::maps::Maps,
     render::{self, Column, Listing},
 };
 
@@ -112,6 +111,11 @@ pub struct Table {
 impl Stats {
     /// Reads the maps.
     pub fn gather(maps: &Maps) -> Result<Self> {
+        Self::with(maps, &Census::take(maps)?)
+    }
+
+    /// Reads the counters; `census` is of the same maps.
+    pub fn with(maps: &Maps, census: &Census) -> Result<Self> {
         let uplink = |(ifindex, slot)| {
             let interface = Interface::with_index(ifindex);
             Ok(Uplink { interface, ingress: direction(maps, slot, false)?, egress: direction(maps, slot, true)? })
@@ -127,7 +131,7 @@ impl Stats {
         let exhausted =
             directions.filter_map(|direction| direction.dropped.reasons.get(Reason::PortsExhausted.as_str()));
         let port_allocation_failures = exhausted.map(|traffic| traffic.packets).sum();
-        Ok(Self { flows: flows(maps)?, port_allocation_failures, uplinks, bridges })
+        Ok(Self { flows: flows(maps, census)?, port_allocation_failures, uplinks, bridges })
     }
 }
 
@@ -140,13 +144,13 @@ fn direction(maps: &Maps, slot: u32, egress: bool) -> Result<Direction> {
     Ok(Direction::new(counters.collect::<Result<_>>()?))
 }
 
-fn flows(maps: &Maps) -> Result<Flows> {
+fn flows(maps: &Maps, census: &Census) -> Result<Flows> {
     let event = |event: FlowEvent| {
         let counts = maps.flow_events.get(&event.number(), 0);
         let counts = counts.with_context(|| format!("cannot read the map {}", names::FLOW_EVENTS))?;
         Ok::<u64, anyhow::Error>(counts.iter().sum())
     };
-    let (ipv4, ipv6) = (table::<V4>(maps)?, table::<V6>(maps)?);
+    let (ipv4, ipv6) = (Table::of(&census.ipv4), Table::of(&census.ipv6));
     Ok(Flows {
         active: ipv4.active + ipv6.active,
         maximum: u64::from(ipv4.maximum) + u64::from(ipv6.maximum),
@@ -159,10 +163,10 @@ fn flows(maps: &Maps) -> Result<Flows> {
     })
 }
 
-fn table<A: Select>(maps: &Maps) -> Result<Table> {
-    let records = Connections::<A>::open(maps)?.records(maps, clock::now()?)?;
-    let active = records.iter().filter(|record| Side::is_of_packets(record.connection.original.side)).count();
-    Ok(Table { active, shared: records.len() - active, maximum: maps.settings()?.max_flows[A::FAMILY] })
+impl Table {
+    fn of(counted: &Counted) -> Self {
+        Self { active: counted.active(), shared: counted.shared, maximum: counted.maximum }
+    }
 }
 
 impl Direction {

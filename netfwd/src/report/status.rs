@@ -140,9 +140,8 @@ fn program(pin_dir: &PinDir, name: &'static str) -> Result<Program> {
 }
 
 fn map(pin_dir: &PinDir, maps: &Maps, name: &'static str, now: u64) -> Result<Map> {
-    let path = pin_dir.map(name);
-    let data = MapData::from_pin(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    let max_entries = data.info().with_context(|| format!("cannot examine {}", path.display()))?.max_entries();
+    let data = open(pin_dir, name)?;
+    let max_entries = data.info().with_context(|| format!("cannot examine the map {name}"))?.max_entries();
     let entries = match name {
         names::INTERFACES => Some(maps.interfaces()?.len()),
         names::CHOICES => Some(maps.choices()?.len()),
@@ -162,6 +161,16 @@ fn entries<A: Select>(maps: &Maps, name: &str, now: u64) -> Result<Option<usize>
         _ if name == A::MAPS.connections => Some(Connections::<A>::open(maps)?.records(maps, now)?.len()),
         _ => None,
     })
+}
+
+/// The memory of a pinned map in bytes, as the kernel accounts it.
+pub(crate) fn memory_of(pin_dir: &PinDir, name: &str) -> Result<u64> {
+    memory(&open(pin_dir, name)?)
+}
+
+fn open(pin_dir: &PinDir, name: &str) -> Result<MapData> {
+    let path = pin_dir.map(name);
+    MapData::from_pin(&path).with_context(|| format!("cannot open {}", path.display()))
 }
 
 fn memory(map: &MapData) -> Result<u64> {

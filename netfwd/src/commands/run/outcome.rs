@@ -1,6 +1,6 @@
 //! What following the host came to, in sentences: what is new since the last time.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, mem, net::IpAddr};
 
 use anyhow::Error;
 use ipnet::IpNet;
@@ -107,6 +107,12 @@ impl Teller {
         told.warnings.splice(..0, before.warnings);
         told.failures.extend(self.wishes.news(wishes(look)));
         told
+    }
+
+    /// Tells that Docker can be asked again.
+    pub(super) fn docker(&mut self) -> Told {
+        let was_lost = !mem::take(&mut self.docker).0.is_empty();
+        Told { lines: was_lost.then(|| "Docker answers again".to_owned()).into_iter().collect(), ..Told::default() }
     }
 
     /// Tells that Docker cannot be asked.

@@ -151,3 +151,14 @@ fn what_becomes_of_the_configuration_is_told() {
     assert_eq!(teller.look(&staying()).failures, ["cannot detach from eth1: busy"]);
     assert_eq!(teller.look(&staying()), Told::default(), "it is told once");
 }
+
+#[test]
+fn that_docker_is_lost_is_told_once_and_that_it_is_back() {
+    let mut teller = Teller::default();
+    assert_eq!(teller.docker(), Told::default());
+    assert_eq!(teller.no_docker("it is gone".to_owned()).failures, ["it is gone"]);
+    assert_eq!(teller.no_docker("it is gone".to_owned()), Told::default());
+    assert_eq!(teller.docker().lines, ["Docker answers again"]);
+    assert_eq!(teller.docker(), Told::default());
+    assert_eq!(teller.no_docker("it is gone".to_owned()).failures, ["it is gone"]);
+}
