@@ -1,5 +1,6 @@
 //! The host: its kernel, its interfaces, and what this process may do.
 
+pub mod bpf;
 pub mod capabilities;
 pub mod cgroup;
 pub mod ethtool;

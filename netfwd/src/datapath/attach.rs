@@ -12,6 +12,7 @@ use super::{
     tc, tcx, xdp,
 };
 use crate::host::{
+    bpf,
     interfaces::{Interface, Interfaces},
     kernel::{self, Unsupported},
     netlink::Netlink,
@@ -53,13 +54,12 @@ pub fn choose_hook(interface: &Interface, wanted: Option<Hook>) -> Result<Hook> 
 }
 
 /// Fails if a netfwd that is pinned elsewhere is attached to an interface: two would translate every packet twice.
+///
+/// What a process without `CAP_SYS_ADMIN` finds with TCX has no name, and counts as somebody else's.
 pub fn refuse_another(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface) -> Result<()> {
     for direction in Direction::ALL {
-        let programs = tcx::programs(interface, direction)?.into_iter();
-        let filters = netlink.filters(interface.index, direction)?.into_iter();
-        let filters = filters.filter_map(|filter| filter.program_name.zip(filter.program_id));
-        for (_, id) in programs.chain(filters).filter(|(name, _)| is_attached_by_netfwd(name)) {
-            if !is_pinned(pin_dir, id) {
+        for Other { id, name } in others(pin_dir, netlink, interface, direction)? {
+            if name.is_some_and(|name| is_attached_by_netfwd(&name)) {
                 bail!(
                     "{0} has the program {id} of another netfwd on its {1}: detach that one with its own --pin-dir, \
                      or remove a filter that was left over with `tc filter del dev {0} {1}`",
@@ -70,6 +70,24 @@ pub fn refuse_another(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface
         }
     }
     Ok(())
+}
+
+/// A program on an interface that is not pinned here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// Its id.
+    pub id: u32,
+    /// Its name, if this process may know it.
+    pub name: Option<String>,
+}
+
+/// The programs on one side of an interface, by TCX and by traffic control, that are not pinned here.
+pub fn others(pin_dir: &PinDir, netlink: &Netlink, interface: &Interface, direction: Direction) -> Result<Vec<Other>> {
+    let programs = tcx::programs(interface, direction)?.into_iter();
+    let programs = programs.filter(|id| !is_pinned(pin_dir, *id)).map(|id| Other { id, name: bpf::program_name(id) });
+    let filters = netlink.filters(interface.index, direction)?.into_iter();
+    let filters = filters.filter_map(|filter| Some(Other { id: filter.program_id?, name: filter.program_name }));
+    Ok(programs.chain(filters.filter(|other| !is_pinned(pin_dir, other.id))).collect())
 }
 
 /// Attaches the pinned programs of a role where they are missing, and returns what was attached.

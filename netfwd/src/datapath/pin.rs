@@ -5,7 +5,8 @@ mod lock;
 mod mount;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -99,6 +100,12 @@ impl PinDir {
         }
     }
 
+    /// Whether a BPF file system is mounted where it is or will be.
+    #[must_use]
+    pub fn is_on_bpffs(&self) -> bool {
+        mount::is_bpffs(&self.0)
+    }
+
     /// Whether nothing is pinned.
     pub fn is_empty(&self) -> Result<bool> {
         for directory in self.directories() {
@@ -135,8 +142,9 @@ impl PinDir {
             remove_tree(&directory)?;
         }
         mount::undo(&self.0)?;
+        // Whoever made it for a process without root's rights keeps it.
         match fs::remove_dir(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::PermissionDenied) => Ok(()),
             result => gone(result).with_context(|| format!("cannot remove {}", self.0.display())),
         }
     }
@@ -171,7 +179,7 @@ impl PinDir {
 pub(super) fn open_link(path: &Path) -> Result<Option<PinnedLink>> {
     match PinnedLink::from_pin(path) {
         Ok(link) => Ok(Some(link)),
-        Err(LinkError::SyscallError(SyscallError { io_error, .. })) if io_error.kind() == io::ErrorKind::NotFound => {
+        Err(LinkError::SyscallError(SyscallError { io_error, .. })) if io_error.kind() == ErrorKind::NotFound => {
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| format!("cannot open the pinned link {}", path.display())),
@@ -189,7 +197,7 @@ fn remove_tree(directory: &Path) -> Result<()> {
 
 fn gone(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }

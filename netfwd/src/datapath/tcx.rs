@@ -1,31 +1,22 @@
 //! Attachment by TCX links (kernel 6.6), which are pinned.
 
-use std::io;
-
 use anyhow::{Context as _, Result};
-use aya::{
-    programs::{
-        LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions,
-    },
-    sys::SyscallError,
-};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions};
 
 use super::{
     hook::Direction,
     pin::{self, PinDir},
 };
-use crate::host::interfaces::Interface;
+use crate::host::{bpf, interfaces::Interface};
 
 /// Whether the kernel has TCX.
 pub(super) fn is_supported(interface: &Interface) -> Result<bool> {
     Ok(query(interface, Direction::Ingress)?.is_some())
 }
 
-/// The names and ids of the programs on an interface; none without TCX.
-pub(super) fn programs(interface: &Interface, direction: Direction) -> Result<Vec<(String, u32)>> {
-    let programs = query(interface, direction)?.unwrap_or_default();
-    let name = |program: &ProgramInfo| program.name_as_str().unwrap_or_default().to_owned();
-    Ok(programs.iter().map(|program| (name(program), program.id())).collect())
+/// The ids of the programs on an interface; none without TCX.
+pub(super) fn programs(interface: &Interface, direction: Direction) -> Result<Vec<u32>> {
+    Ok(query(interface, direction)?.unwrap_or_default())
 }
 
 /// The id of the program that the pinned link has attached. `None` without a link, and for one whose interface is
@@ -36,7 +27,7 @@ pub(super) fn attached_program(pin_dir: &PinDir, interface: &Interface, directio
     };
     let link = FdLink::from(link);
     let id = link.info().context("cannot examine a TCX link")?.program_id();
-    Ok(programs(interface, direction)?.iter().any(|(_, attached)| *attached == id).then_some(id))
+    Ok(programs(interface, direction)?.contains(&id).then_some(id))
 }
 
 /// Attaches a program before all others.
@@ -75,17 +66,10 @@ pub(super) fn detach(pin_dir: &PinDir, ifindex: u32, direction: Direction) -> Re
     pin::unpin(&pin_dir.link(ifindex, direction))
 }
 
-/// The programs on an interface, or `None` without TCX.
-fn query(interface: &Interface, direction: Direction) -> Result<Option<Vec<ProgramInfo>>> {
-    match SchedClassifier::query_tcx(&interface.name, attach_type(direction)) {
-        Ok((_, programs)) => Ok(Some(programs)),
-        Err(ProgramError::SyscallError(SyscallError { io_error, .. }))
-            if io_error.kind() == io::ErrorKind::InvalidInput =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot ask for the TCX programs of {}", interface.name)),
-    }
+/// The ids of the programs on an interface, or `None` without TCX.
+fn query(interface: &Interface, direction: Direction) -> Result<Option<Vec<u32>>> {
+    bpf::tcx_programs(interface.index, direction)
+        .with_context(|| format!("cannot ask for the TCX programs of {}", interface.name))
 }
 
 pub(super) const fn attach_type(direction: Direction) -> TcAttachType {

@@ -1,7 +1,5 @@
 //! The program of the fast path that runs before the host's stack, on an uplink: attached by a link, which is pinned.
 
-mod detach;
-
 use anyhow::{Context as _, Error, Result};
 use aya::programs::{XdpMode, links::FdLink};
 use netfwd_common::abi;
@@ -11,7 +9,7 @@ use super::{
     load::{Loaded, pinned_xdp},
     pin::{self, PinDir},
 };
-use crate::host::{ethtool, interfaces::Interface};
+use crate::host::{bpf, ethtool, interfaces::Interface};
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -197,7 +195,7 @@ pub(super) fn replace(pin_dir: &PinDir, ifindex: u32, loaded: &mut Loaded) -> Re
 pub(super) fn detach(pin_dir: &PinDir, ifindex: u32) -> Result<()> {
     Mode::ALL.into_iter().try_for_each(|mode| {
         let path = pin_dir.xdp_link(ifindex, mode);
-        detach::at_once(&path).with_context(|| format!("cannot detach the pinned link {}", path.display()))?;
+        bpf::detach_link(&path).with_context(|| format!("cannot detach the pinned link {}", path.display()))?;
         pin::unpin(&path)
     })
 }

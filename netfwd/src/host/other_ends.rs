@@ -54,13 +54,17 @@ impl Namespaces {
     /// Makes the end of a veth pair take frames without a socket buffer: it does with generic receive offload
     /// (`veth_set_features` in drivers/net/veth.c, kernel 5.13).
     pub fn prepare(&self, end: OtherEnd) -> Result<()> {
-        let namespace = self.0.get(&end.netns).context("its other end's network namespace is not to be seen here")?;
+        let namespace = self
+            .0
+            .get(&end.netns)
+            .context("its other end's network namespace is not to be seen from here: attach once as root")?;
         let prepare = || -> Result<()> {
             let name = if_indextoname(end.index).context("its other end has gone")?;
             let name = name.to_string_lossy();
             ethtool::turn_on_gro(&name).with_context(|| format!("cannot turn on GRO at its other end, {name}"))
         };
-        enter(namespace, prepare).context("cannot enter its other end's network namespace")?
+        enter(namespace, prepare)
+            .context("cannot enter its other end's network namespace, which takes CAP_SYS_ADMIN: attach once as root")?
     }
 }
 

@@ -9,6 +9,7 @@ mod attach;
 mod bad_input;
 mod bridges;
 mod configuration;
+mod capabilities;
 mod docker;
 mod explain;
 mod fast_path;

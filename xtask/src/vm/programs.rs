@@ -9,12 +9,13 @@ use super::initramfs::Initramfs;
 use crate::{task, workspace};
 
 /// What tests run in the guest.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 20] = [
     "ip",
     "tc",
     "ss",
     "sh",
     "nsenter",
+    "setpriv",
     "ping",
     "tcpdump",
     "curl",

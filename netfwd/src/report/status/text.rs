@@ -168,7 +168,8 @@ impl Member {
         if rows.is_empty() {
             rows.push((self.path, vec!["-".to_owned()]));
         }
-        let xdp = if self.xdp == Some(false) { ", without XDP: no GRO at its other end; attach again" } else { "" };
+        let xdp =
+            if self.xdp == Some(false) { ", without XDP: no GRO at its other end; attach again as root" } else { "" };
         let path_text =
             |path: Path| if path == Path::Fast { [path.text().as_str(), xdp].concat() } else { path.text() };
         let row =
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(member.rows(), rows.map(|row| row.map(str::to_owned)));
         member.xdp = Some(false);
         let fast = &member.rows()[0][2];
-        assert_eq!(fast, "fast, without XDP: no GRO at its other end; attach again");
+        assert_eq!(fast, "fast, without XDP: no GRO at its other end; attach again as root");
         (member.path, member.containers) = (Path::Stack(Why::NoUplink), Vec::new());
         assert_eq!(member.rows(), [["veth1", "-", "stack: no uplink is fast"].map(str::to_owned)]);
     }
