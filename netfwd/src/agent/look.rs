@@ -56,11 +56,11 @@ impl Looker {
 
     pub(super) fn look(&mut self, desired: &Desired) -> Result<Look> {
         let attached = self.attach(desired)?;
-        let detached = self.detach(desired)?;
-        let set_timeouts = self.set_timeouts(desired)?;
         // Before the host is followed: what is published is wanted at once.
         let mappings = self.bring(desired).transpose();
         let waiting = mappings.as_ref().and_then(|brought| reset_waiting(brought.as_ref().ok()?).err());
+        let detached = self.detach(desired)?;
+        let set_timeouts = self.set_timeouts(desired)?;
         let round = uplinks::follow(&self.pin_dir)?;
         Ok(Look { attached, detached, set_timeouts, mappings, waiting, round })
     }

@@ -47,9 +47,10 @@ impl Sources {
 
     /// Reads the file anew. One that is wrong changes nothing.
     fn reload(&mut self, desired: &mut Desired) -> Option<News> {
-        let read = self.file.as_ref()?.read();
+        // The next look ends it.
         let begun = NotifyState::monotonic_usec_now().map(|now| vec![NotifyState::Reloading, now]);
         notify(&begun.unwrap_or_default());
+        let read = self.file.as_ref()?.read();
         Some(News::Config(read.and_then(|config| {
             let engine = engine(&self.options, Some(&config))?;
             if engine != self.engine {

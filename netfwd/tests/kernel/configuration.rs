@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::{fs::symlink, net::UnixDatagram},
     thread,
     time::{Duration, Instant},
 };
@@ -44,6 +44,18 @@ fn uplinks(lab: &Lab) -> Vec<String> {
     let status = json(lab, &["status"]);
     let name = |uplink: &serde_json::Value| uplink["interface"]["name"].as_str().unwrap().to_owned();
     status["uplinks"].as_array().unwrap().iter().map(name).collect()
+}
+
+/// What the service manager is told, as soon as it contains `part`.
+fn message(told: &UnixDatagram, part: &str) -> String {
+    loop {
+        let mut bytes = [0; 256];
+        let length = told.recv(&mut bytes).unwrap();
+        let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        if text.contains(part) {
+            return text;
+        }
+    }
 }
 
 fn waits_until(what: &str, is_so: impl Fn() -> bool) {
@@ -136,10 +148,17 @@ fn a_signal_tells_that_the_file_is_another_one() {
     let (lab, directory) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
     let (target, link) = (File::new(FILE), directory.path().join("netfwd.toml"));
     symlink(target.path(), &link).unwrap();
-    let mut agent = lab.spawn_netfwd(&["run", "--config", link.to_str().unwrap()]).unwrap();
+    let manager = directory.path().join("notify");
+    let told = UnixDatagram::bind(&manager).unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    let variables = [("NOTIFY_SOCKET", manager.to_str().unwrap())];
+    let mut agent = lab.spawn_netfwd_with(&["run", "--config", link.to_str().unwrap()], &variables).unwrap();
     agent.wait_for_line("mapped 8080/udp", PATIENCE).unwrap();
     target.write(&FILE.replace("8080", "8081"));
     agent.signal(Signal::SIGHUP).unwrap();
+    let begun = message(&told, "RELOADING=1");
+    assert!(begun.contains("\nMONOTONIC_USEC="), "{begun}");
+    message(&told, "READY=1");
     agent.wait_for_line("mapped 8081/udp", PATIENCE).unwrap();
     assert_eq!(mappings(&lab), ["config 8081"]);
 }

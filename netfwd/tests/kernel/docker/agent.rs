@@ -220,5 +220,6 @@ fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
     file.write(&text.replace("true", "false"));
     agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
-    assert!(!is_open(lab.client(), &format!("{HOST}:8080")));
+    agent.wait_for_line("unmapped 8081/tcp", PATIENCE).unwrap();
+    assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 0);
 }
