@@ -21,10 +21,15 @@ pub fn now() -> Result<u64> {
     u64::try_from(TimeValLike::num_nanoseconds(&time)).context("the monotonic clock is before its beginning")
 }
 
+/// Nanoseconds since 1970.
+pub fn wall() -> Result<u64> {
+    let time = clock_gettime(ClockId::CLOCK_REALTIME).context("cannot read the clock")?;
+    u64::try_from(TimeValLike::num_nanoseconds(&time)).context("the clock is before 1970")
+}
+
 /// The time by both clocks.
 pub fn moment() -> Result<Moment> {
-    let time = clock_gettime(ClockId::CLOCK_REALTIME).context("cannot read the clock")?;
-    let milliseconds = TimeValLike::num_milliseconds(&time);
+    let milliseconds = wall()? / 1_000_000;
     #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
     let wall = milliseconds as f64 / 1000.0;
     Ok(Moment { monotonic: now()?, wall })

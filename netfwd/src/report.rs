@@ -1,8 +1,8 @@
 //! What the listings tell, gathered from the maps. The shapes of their JSON are in docs/json.md and never change:
 //! fields are only added.
 
-pub mod explain;
 pub mod census;
+pub mod explain;
 pub mod flows;
 pub mod mappings;
 pub mod packet;

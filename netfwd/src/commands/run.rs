@@ -8,8 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     agent::{self, News, Options},
-    cli, clock,
-    config,
+    cli, clock, config,
     context::Context,
     metrics::{self, Pulse, Server, Source},
 };

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -180,8 +180,7 @@ fn addresses(maps: &Maps, name: &str) -> Result<Vec<std::net::IpAddr>> {
 }
 
 fn started() -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).saturating_sub(clock::now()?))
+    Ok(clock::wall()?.saturating_sub(clock::now()?))
 }
 
 fn network(text: &str) -> Result<IpNet, &'static str> {

@@ -33,6 +33,9 @@ pub struct Hop {
     pub mtu: Option<u32>,
 }
 
+/// Routes that forbid what they are for.
+const REFUSING: [RouteType; 3] = [RouteType::BlackHole, RouteType::Unreachable, RouteType::Prohibit];
+
 impl Netlink {
     /// Where the kernel would send what it forwards from an interface (RFC 1812 section 5.2). What it refuses by the
     /// sender's address counts as the host's own.
@@ -42,7 +45,7 @@ impl Netlink {
         match self.way(forwarded)? {
             // A source that the stack would refuse is not the routes' business.
             Way::Refused => self.way(request.build()),
-            way => Ok(way),
+            way @ (Way::By(_) | Way::Here) => Ok(way),
         }
     }
 
@@ -92,17 +95,19 @@ fn way_of(route: &RouteMessage) -> Way {
             let (gateway, mtu) = (route.attributes.iter().find_map(gateway), route.attributes.iter().find_map(mtu));
             Way::By(Hop { interface, gateway, mtu })
         }
-        (RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit, _) => Way::Refused,
-        _ => Way::Here,
+        (kind, _) if REFUSING.contains(&kind) => Way::Refused,
+        (_, _) => Way::Here,
     }
 }
 
 fn gateway(attribute: &RouteAttribute) -> Option<IpAddr> {
     let RouteAttribute::Gateway(address) = attribute else { return None };
-    match address {
-        RouteAddress::Inet(address) => Some((*address).into()),
-        RouteAddress::Inet6(address) => Some((*address).into()),
-        _ => None,
+    if let RouteAddress::Inet(address) = address {
+        Some((*address).into())
+    } else if let RouteAddress::Inet6(address) = address {
+        Some((*address).into())
+    } else {
+        None
     }
 }
 

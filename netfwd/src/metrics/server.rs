@@ -54,13 +54,16 @@ pub struct Server {
 pub fn listen(address: SocketAddr) -> Result<net::TcpListener> {
     let port = address.port();
     net::TcpListener::bind(address).map_err(|error| {
-        let why = match error.kind() {
-            ErrorKind::AddrInUse => anyhow!(
+        let kind = error.kind();
+        let why = match () {
+            () if kind == ErrorKind::AddrInUse => anyhow!(
                 "another program listens there: stop it (`ss -ltnp sport = :{port}` names it), or give another port"
             ),
-            ErrorKind::AddrNotAvailable => anyhow!("this host has no such address: give one that it has"),
-            ErrorKind::PermissionDenied => anyhow!("ports below 1024 take CAP_NET_BIND_SERVICE: give another port"),
-            _ => Error::from(error),
+            () if kind == ErrorKind::AddrNotAvailable => anyhow!("this host has no such address: give one that it has"),
+            () if kind == ErrorKind::PermissionDenied => {
+                anyhow!("ports below 1024 take CAP_NET_BIND_SERVICE: give another port")
+            }
+            () => Error::from(error),
         };
         why.context(format!("cannot serve metrics at {address}"))
     })

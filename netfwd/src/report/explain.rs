@@ -102,10 +102,8 @@ impl Hook {
 impl Outcome {
     fn new<A: Known>(walk: &Walk<A>, labels: &Labels) -> Self {
         let packet = Seen::read(&walk.packet.bytes, walk.packet.link_header);
-        let rule = walk.visits.iter().find_map(rule_of).or(match walk.end {
-            End::Instead(_, rule) => Some(rule),
-            _ => None,
-        });
+        let instead = if let End::Instead(_, rule) = walk.end { Some(rule) } else { None };
+        let rule = walk.visits.iter().find_map(rule_of).or(instead);
         let name = rule.map(|rule| labels.of(rule).name).filter(|name| !name.is_empty());
         let decided = walk.visits.iter().find(|visit| !matches!(visit.verdict, Verdict::Pass(_)));
         let reason = decided.or(walk.visits.last()).map(|visit| visit.reason);
@@ -152,8 +150,7 @@ fn text(
     let mut text = match end {
         End::Dropped(_) => "would be dropped".to_owned(),
         End::Refused(_) => "would be dropped, and its sender told so by ICMP".to_owned(),
-        End::Container(_) => format!("would be sent to {to}{name} by {by}, past the host's stack"),
-        End::Neighbour(_) => format!("would be sent to {to}{name} by {by}, past the host's stack"),
+        End::Container(_) | End::Neighbour(_) => format!("would be sent to {to}{name} by {by}, past the host's stack"),
         End::Forwarded(_) => format!("would be sent to {to}{name} by {by}, through the host's stack"),
         End::Host => format!("would be for the host itself, at {to}"),
         End::NoRoute => format!("would be the stack's, which has no route to {to}"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use netfwd_common::{
     abi::{V4, V6},
-    packet::Packet,
+    packet::Packet as _,
     parse::{self, Fragmentation, Headers, Kind, Parse, TcpFlags},
 };
 use serde::Serialize;
