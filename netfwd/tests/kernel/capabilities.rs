@@ -58,8 +58,7 @@ impl User {
 
     /// Starts netfwd for the user, with these capabilities.
     fn spawn(&self, lab: &Lab, capabilities: &[&str], arguments: &[&str]) -> Process {
-        let set: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
-        let set = format!("-all{set}");
+        let set = ["-all"].iter().chain(capabilities).copied().collect::<Vec<_>>().join(",+");
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let (program, pins, state) =
             (text(&self.program()), text(&self.pins()), text(&self.directory.path().join("state")));
