@@ -27,6 +27,11 @@ use crate::{
 #[error("{0}")]
 pub struct Misuse(pub String);
 
+/// Something is wrong, and has been said: exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[error("there are problems")]
+pub struct Told;
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNSUPPORTED: u8 = 3;
@@ -85,6 +90,7 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever reads the output has seen enough.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+            Err(error) if error.is::<Told>() => ExitCode::from(FAILED),
             Err(error) => {
                 // Without a standard error there is nobody to tell.
                 writeln!(io::stderr().lock(), "netfwd: {}{}", one_line(&error), excerpt(&error)).ok();

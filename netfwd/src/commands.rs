@@ -2,7 +2,9 @@
 
 pub mod apply;
 pub mod attach;
+pub mod check;
 pub mod detach;
+pub mod docker;
 pub mod explain;
 pub mod export;
 pub mod flows;
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Run(run::Args),
     Apply(apply::Args),
     Export(export::Args),
+    Check(check::Args),
+    Docker(docker::Args),
 }
 
 impl Command {
@@ -49,8 +53,8 @@ impl Command {
         if let Self::Attach(_) = self {
             crate::host::kernel::check()?;
         }
-        // A file can be wrong for everybody.
-        if !matches!(self, Self::Apply(_)) {
+        // These say what is missing, and a file can be wrong for everybody.
+        if !matches!(self, Self::Apply(_) | Self::Check(_) | Self::Docker(_)) {
             capabilities::check()?;
         }
         match self {
@@ -68,6 +72,8 @@ impl Command {
             Self::Run(args) => run::run(args, context),
             Self::Apply(args) => apply::run(args, context),
             Self::Export(args) => export::run(args, context),
+            Self::Check(args) => check::run(args, context),
+            Self::Docker(args) => docker::run(args, context),
         }
     }
 
@@ -87,6 +93,8 @@ impl Command {
             Self::Run(_) => "follow the host's addresses".to_owned(),
             Self::Apply(args) => format!("apply {}", args.file.display()),
             Self::Export(_) => "export the configuration".to_owned(),
+            Self::Check(_) => "check this host".to_owned(),
+            Self::Docker(_) => "check this host's Docker".to_owned(),
         }
     }
 }

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 
 use crate::mapping::Mapping;
 
-pub use engine::Engine;
+pub use engine::{Description, Engine};
 pub use watch::Watch;
 
 /// An id that the engine gave: 64 hexadecimal digits. Names may change, ids do not.

@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod cgroup;
 pub mod ethtool;
 pub mod events;
+pub mod firewall;
 pub mod forwarding;
 pub mod interfaces;
 pub mod kernel;

@@ -10,7 +10,7 @@ use std::{
 
 const VERBS: &[&str] = &[
     "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "explain", "trace", "timeouts", "run",
-    "apply", "export",
+    "apply", "export", "check",
 ];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
@@ -132,7 +132,8 @@ fn messages_to_a_file_have_no_colours() {
 fn the_help_texts_are_those_of_the_documentation() {
     let directory: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "docs", "cli"].iter().collect();
     let pages = VERBS.iter().map(|&verb| (verb, vec![verb, "--help"]));
-    for (name, arguments) in pages.into_iter().chain([("netfwd", vec!["--help"])]) {
+    let others = [("netfwd", vec!["--help"]), ("docker-check", vec!["docker", "check", "--help"])];
+    for (name, arguments) in pages.chain(others) {
         let (path, shown) = (directory.join(format!("{name}.txt")), text(&netfwd(&arguments).stdout));
         if env::var_os(BLESS).is_some() {
             fs::write(&path, &shown).unwrap();

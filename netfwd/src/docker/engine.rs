@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
-    models::{EventMessage, Network},
+    models::{EventMessage, LocalNodeState, Network},
     query_parameters::EventsOptions,
 };
 use futures_util::{Stream, StreamExt as _};
@@ -68,6 +68,11 @@ impl Engine {
         Ok(Client { docker: asked.await?, engine: self.clone(), turns: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
+    /// Asks the engine about itself.
+    pub async fn describe(&self) -> Result<Description> {
+        self.connect().await?.describe().await
+    }
+
     async fn timed<T>(&self, what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T> {
         match timeout(self.patience, answer).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -75,6 +80,17 @@ impl Engine {
             Err(_) => Err(explain(&self.address, what, self.patience, &Error::RequestTimeoutError)),
         }
     }
+}
+
+/// What an engine says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its version, such as `20.10.24+dfsg1`.
+    pub version: String,
+    /// Whether containers live on while it restarts.
+    pub restores_live: bool,
+    /// Whether it is a node of a swarm.
+    pub is_in_swarm: bool,
 }
 
 /// An engine that has answered.
@@ -90,6 +106,16 @@ impl Client {
     pub(super) async fn running(&self) -> Result<Vec<Id>> {
         let containers = self.ask("which containers run", self.docker.list_containers(None)).await?;
         Ok(containers.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    async fn describe(&self) -> Result<Description> {
+        let info = self.ask("what it is", self.docker.info()).await?;
+        let swarm = info.swarm.and_then(|swarm| swarm.local_node_state);
+        Ok(Description {
+            version: info.server_version.unwrap_or_default(),
+            restores_live: info.live_restore_enabled.unwrap_or_default(),
+            is_in_swarm: swarm == Some(LocalNodeState::ACTIVE),
+        })
     }
 
     /// All networks.

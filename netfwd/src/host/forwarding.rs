@@ -24,7 +24,13 @@ impl Switch {
     /// Whether an interface hears router advertisements: 0 never, 1 while it does not forward, 2 always.
     #[must_use]
     pub fn accept_ra(interface: &str) -> Self {
-        Self::new(&["net", "ipv6", "conf", interface, "accept_ra"])
+        Self::of_interface("ipv6", interface, "accept_ra")
+    }
+
+    /// A switch of one family (`ipv4`, `ipv6`) on an interface.
+    #[must_use]
+    pub fn of_interface(family: &str, interface: &str, name: &str) -> Self {
+        Self::new(&["net", family, "conf", interface, name])
     }
 
     fn new(parts: &[&str]) -> Self {

@@ -45,6 +45,11 @@ impl PortSet {
         self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own &= !other);
     }
 
+    /// Takes all ports away that are not in another set.
+    pub fn keep_all(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own &= other);
+    }
+
     /// Whether a port is among them.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {

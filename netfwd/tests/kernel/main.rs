@@ -10,6 +10,7 @@ mod bad_input;
 mod bridges;
 mod capabilities;
 mod configuration;
+mod check;
 mod docker;
 mod explain;
 mod fast_path;
