@@ -11,8 +11,8 @@
 //!
 //! Each [`Netns`] runs ordinary programs (`ping`, `curl`, `iperf3`) and closures, so that both real clients and
 //! sockets of the test itself live in it. A [`Capture`] is a witness: `tcpdump` on one interface, whose [`Packets`]
-//! are compared and checked for bad checksums; a [`Wire`] sends frames that no socket would; a [`DockerEngine`] is a
-//! real one. Everything goes when the values are dropped, also when building fails half way and on SIGINT, SIGTERM or
+//! are compared and checked for bad checksums; a [`Wire`] sends frames that no socket would; a [`DockerEngine`] and
+//! a [`Prometheus`] are real ones. Everything goes when the values are dropped, also when building fails half way and on SIGINT, SIGTERM or
 //! SIGHUP: these end every wait of the lab with an error.
 
 mod capture;
@@ -25,6 +25,7 @@ mod netns;
 mod packets;
 mod ping;
 mod process;
+mod prometheus;
 mod quoted;
 mod stun;
 mod tcp;
@@ -42,6 +43,7 @@ pub use netns::Netns;
 pub use packets::{Checksums, Packet, Packets};
 pub use ping::{PingReport, ping};
 pub use process::{Output, Process};
+pub use prometheus::{Prometheus, promtool};
 pub use stun::{StunReport, StunServer, stun};
 pub use tcp::{TcpEcho, tcp_ask};
 pub use topology::{Bridge, Ipv6, Router, Topology, Uplink};

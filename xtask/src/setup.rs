@@ -5,7 +5,9 @@ mod distro;
 mod engine;
 mod plan;
 mod programs;
+mod prometheus;
 mod state;
+mod unpacked;
 
 use anyhow::{Result, bail};
 
@@ -24,7 +26,8 @@ pub(crate) enum Scope {
     Tests,
 }
 
-/// Install what is missing: system packages, rust-src, bpf-linker; unpack a Docker Engine for the tests.
+/// Install what is missing: system packages, rust-src, bpf-linker; unpack a Docker Engine and a Prometheus for the
+/// tests.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -78,6 +81,11 @@ pub(crate) fn lacking(scope: Scope) -> Option<String> {
 /// Why tests with a Docker Engine cannot run here, if it is so.
 pub(crate) fn lacking_engine() -> Option<String> {
     engine::obstacle()
+}
+
+/// Why tests with a Prometheus cannot run here, if it is so.
+pub(crate) fn lacking_prometheus() -> Option<String> {
+    prometheus::obstacle()
 }
 
 fn carry_out(plan: &Plan, state: &State) -> Result<()> {

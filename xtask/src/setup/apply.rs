@@ -5,7 +5,6 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::distro::Family;
-use super::engine;
 use super::plan::Step;
 use super::state::{self, BPF_LINKER, State};
 use crate::task;
@@ -19,9 +18,10 @@ pub(super) fn apply(step: &Step, state: &State) -> Result<()> {
         Step::Packages(packages) => install_packages(packages),
         Step::CoreSources => bring_core_sources(state),
         Step::BpfLinker => install_bpf_linker(),
-        Step::Engine => {
-            if let Err(error) = engine::bring() {
-                task::complain(format_args!("warning: tests with a Docker Engine are left out: {error:#}"));
+        Step::Unpack(bundle) => {
+            // Without what some tests alone need, the others run.
+            if let Err(error) = bundle.bring() {
+                task::complain(format_args!("warning: tests with a {} are left out: {error:#}", bundle.name()));
             }
             Ok(())
         }

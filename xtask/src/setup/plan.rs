@@ -3,14 +3,15 @@
 use super::distro::{Distro, Family};
 use super::programs::{self, Program};
 use super::state::State;
+use super::unpacked::Bundle;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Packages(Vec<&'static str>),
     CoreSources,
     BpfLinker,
-    /// A Docker Engine for tests.
-    Engine,
+    /// What some tests alone need.
+    Unpack(Bundle),
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,9 +33,9 @@ impl Plan {
         if !state.has_bpf_linker() {
             plan.steps.push(Step::BpfLinker);
         }
-        // Elsewhere the tests with an engine are left out.
-        if !state.has_engine && state.distro.family == Family::Debian {
-            plan.steps.push(Step::Engine);
+        // Elsewhere the tests with them are left out.
+        if state.distro.family == Family::Debian {
+            plan.steps.extend(state.absent.iter().copied().map(Step::Unpack));
         }
         plan
     }
@@ -105,7 +106,7 @@ mod tests {
             rustup: true,
             core_sources: Some("/sources".into()),
             bpf_linker: Some(BPF_LINKER),
-            has_engine: true,
+            absent: Vec::new(),
         }
     }
 
@@ -137,10 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_is_brought_where_debian_s_packages_fit() {
+    fn an_engine_and_a_prometheus_are_brought_where_debian_s_packages_fit() {
         let mut state = complete(Family::Debian, false);
-        state.has_engine = false;
-        assert_eq!(Plan::new(&state).steps, [Step::Engine]);
+        state.absent = Bundle::ALL.to_vec();
+        assert_eq!(Plan::new(&state).steps, [Step::Unpack(Bundle::Engine), Step::Unpack(Bundle::Prometheus)]);
         state.distro.family = Family::Arch;
         assert!(Plan::new(&state).is_empty());
     }

@@ -10,8 +10,8 @@ use cargo_metadata::semver::Version;
 
 use super::Scope;
 use super::distro::Distro;
-use super::engine;
 use super::programs::{self, Program};
+use super::unpacked::Bundle;
 use crate::{task, workspace};
 
 /// The bpf-linker that is installed when there is none or an older one.
@@ -28,8 +28,8 @@ pub(super) struct State {
     pub(super) rustup: bool,
     pub(super) core_sources: Option<PathBuf>,
     pub(super) bpf_linker: Option<Version>,
-    /// Whether the tests have a Docker Engine, if they are what this is for.
-    pub(super) has_engine: bool,
+    /// What some tests alone need and is missing, if tests are what this is for.
+    pub(super) absent: Vec<Bundle>,
 }
 
 impl State {
@@ -43,7 +43,7 @@ impl State {
             toolchain,
             rustup: workspace::find_program("rustup").is_some(),
             bpf_linker: bpf_linker(),
-            has_engine: scope != Scope::Tests || engine::obstacle().is_none(),
+            absent: if scope == Scope::Tests { absent() } else { Vec::new() },
         })
     }
 
@@ -67,8 +67,18 @@ impl fmt::Display for State {
             Some(version) => writeln!(f, "  bpf-linker       {version}")?,
             None => writeln!(f, "  bpf-linker       missing")?,
         }
-        write!(f, "  Docker Engine    {}", if self.has_engine { "there" } else { "missing" })
+        match self.absent.as_slice() {
+            [] => write!(f, "  for some tests   all there"),
+            absent => {
+                let names: Vec<_> = absent.iter().map(|bundle| bundle.name()).collect();
+                write!(f, "  for some tests   missing: {}", names.join(", "))
+            }
+        }
     }
+}
+
+fn absent() -> Vec<Bundle> {
+    Bundle::ALL.into_iter().filter(|bundle| !bundle.is_there()).collect()
 }
 
 /// The library sources of the first compiler that has them: cargo's own, then the system's if it is new enough.

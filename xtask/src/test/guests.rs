@@ -19,12 +19,18 @@ const GUEST_TEST: &str = "/bin/kernel-tests";
 const GUEST_CLI: &str = "/bin/netfwd";
 
 /// Tests that run on the running kernel alone, and why.
-const LEFT_OUT: [(&str, &str); 2] = [
+const LEFT_OUT: [(&str, &str); 4] = [
     ("over_nft::", "nftables' own NAT, which proves the scenarios, and says nothing of netfwd"),
     (DOCKER_TESTS, "a Docker Engine, which guests have not"),
+    (PROMETHEUS_TESTS, "a Prometheus, which guests have not"),
+    (JOURNAL_TESTS, "a systemd journal, which guests have not"),
 ];
 /// Tests with a Docker Engine.
 pub(super) const DOCKER_TESTS: &str = "docker::";
+/// Tests with a Prometheus.
+pub(super) const PROMETHEUS_TESTS: &str = "prometheus::";
+/// Tests with a systemd journal.
+pub(super) const JOURNAL_TESTS: &str = "journal::";
 
 /// The name of the level of kernel `version`.
 pub(super) fn level(version: &str, fast_path: FastPath) -> String {

@@ -3,15 +3,18 @@
 use std::env;
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
 use super::fast_path::FastPath;
-use super::guests::DOCKER_TESTS;
+use super::guests::{DOCKER_TESTS, JOURNAL_TESTS, PROMETHEUS_TESTS};
 use super::libtest::Counts;
 use crate::setup::{self, Scope};
 use crate::{task, workspace};
+
+const JOURNALD: &str = "/lib/systemd/systemd-journald";
 
 pub(super) enum Level {
     /// What needs neither root nor a kernel with BPF.
@@ -64,15 +67,28 @@ fn on_running_kernel(fast_path: FastPath, filters: &[String]) -> Result<Ended> {
     if let Some(reason) = setup::lacking(Scope::Demo) {
         return Ok(Ended::Skipped(reason));
     }
-    // In CI nothing is left out: these tests fail then, and say why.
-    let lacking = setup::lacking_engine().filter(|_| env::var_os("CI").is_none());
-    let (skips, note) = match lacking {
-        Some(obstacle) => (&["--skip", DOCKER_TESTS][..], format!("without {DOCKER_TESTS}, as {obstacle}")),
-        None => (&[][..], String::new()),
-    };
-    let options = [&["--ignored", "--test-threads=1"], skips].concat();
+    let left_out = left_out();
+    let skips = left_out.iter().flat_map(|(tests, _)| ["--skip", tests]);
+    let options: Vec<_> = ["--ignored", "--test-threads=1"].into_iter().chain(skips).collect();
     let (counts, success) = cargo_test(Some(fast_path), &["--lib", "--bins", "--tests"], &options, filters)?;
-    Ok(Ended::Ran { counts, success, note })
+    let notes = left_out.iter().map(|(tests, obstacle)| format!("without {tests}, as {obstacle}"));
+    Ok(Ended::Ran { counts, success, note: notes.collect::<Vec<_>>().join("; ") })
+}
+
+/// Tests that need what is missing, and what that is. In CI nothing is left out: these tests fail then, and say why.
+fn left_out() -> Vec<(&'static str, String)> {
+    if env::var_os("CI").is_some() {
+        return Vec::new();
+    }
+    let engine = setup::lacking_engine().map(|obstacle| (DOCKER_TESTS, obstacle));
+    let prometheus = setup::lacking_prometheus().map(|obstacle| (PROMETHEUS_TESTS, obstacle));
+    let journal = lacking_journal().map(|obstacle| (JOURNAL_TESTS, obstacle));
+    engine.into_iter().chain(prometheus).chain(journal).collect()
+}
+
+fn lacking_journal() -> Option<String> {
+    let missing = [JOURNALD, "/etc/machine-id"].into_iter().find(|path| !Path::new(path).exists())?;
+    Some(format!("there is no {missing}: this system has no systemd"))
 }
 
 fn cargo_test(
