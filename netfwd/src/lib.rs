@@ -17,6 +17,7 @@ pub mod explain;
 pub mod family;
 pub mod filter;
 pub mod host;
+pub mod log;
 pub mod mapping;
 pub mod metrics;
 pub mod persist;

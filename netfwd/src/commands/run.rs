@@ -1,5 +1,6 @@
 //! `netfwd run`.
 
+mod line;
 mod outcome;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -10,8 +11,10 @@ use crate::{
     agent::{self, News, Options},
     cli, clock, config,
     context::Context,
+    log,
     metrics::{self, Pulse, Server, Source},
 };
+use line::Line;
 use outcome::Teller;
 
 /// Follow the addresses of the host, until it is told to end
@@ -50,8 +53,11 @@ pub struct Args {
     metrics: Option<SocketAddr>,
 
     /// Mappings that have metrics of their own; all further ones are summed up as mapping="other"
-    #[arg(long, value_name = "COUNT", default_value_t = metrics::MAX_MAPPINGS, requires = "metrics")]
+    #[arg(long, value_name = "COUNT", default_value_t = metrics::MAX_MAPPINGS)]
     metrics_max_mappings: usize,
+
+    #[command(flatten)]
+    log: log::Options,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -73,6 +79,7 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
         bail!(why);
     }
     let mut teller = Teller::default();
+    log::start(&args.log)?;
     let options = Options { config: args.config.clone(), uplinks: args.uplinks.clone(), docker: args.docker };
     let pulse = Arc::new(Pulse::new(options.docker));
     let _server = args.metrics()?.map(|options| serve(options, context, &pulse)).transpose()?;
@@ -91,9 +98,10 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
         if !told.lines.is_empty() {
             pulse.changed(now);
         }
-        told.failures.iter().for_each(|failure| context.complain(failure));
-        told.warnings.iter().for_each(|warning| context.warn(warning));
-        told.lines.iter().try_for_each(|line| context.say(line))
+        told.failures.iter().for_each(Line::complain);
+        told.warnings.iter().for_each(Line::warn);
+        told.lines.iter().for_each(Line::inform);
+        Ok(())
     })
 }
 

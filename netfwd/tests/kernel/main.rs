@@ -17,6 +17,7 @@ mod fast_path;
 mod follow;
 mod ipv6;
 mod isolation;
+mod logs;
 mod mappings;
 mod options;
 mod programs;

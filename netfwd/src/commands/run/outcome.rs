@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, mem, net::IpAddr};
 use anyhow::Error;
 use ipnet::IpNet;
 
+use super::line::Line;
 use crate::{
     agent::Look,
     cli,
@@ -12,10 +13,11 @@ use crate::{
     datapath::{
         addresses::Changed,
         mappings::{Brought, Refused, Wanted},
-        uplinks::{Followed, Networks, Round},
+        uplinks::{Followed, Networks, Report, Request, Round},
     },
     family::Family,
     host::interfaces::Interfaces,
+    mapping::Label,
     report::mappings::changed,
 };
 
@@ -25,11 +27,11 @@ const WAITS: &str = "waits for `netfwd attach IFACE`";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     /// What changed.
-    pub(super) lines: Vec<String>,
+    pub(super) lines: Vec<Line>,
     /// What suffers from it.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Line>,
     /// What could not be done.
-    pub(super) failures: Vec<String>,
+    pub(super) failures: Vec<Line>,
 }
 
 /// Knows what was told last.
@@ -47,10 +49,10 @@ pub(super) struct Teller {
 
 /// Failures that last are told once.
 #[derive(Default)]
-struct Lasting(Vec<String>);
+struct Lasting(Vec<Line>);
 
 impl Lasting {
-    fn news(&mut self, failures: Vec<String>) -> Vec<String> {
+    fn news(&mut self, failures: Vec<Line>) -> Vec<Line> {
         let new = failures.iter().filter(|failure| !self.0.contains(failure)).cloned().collect();
         self.0 = failures;
         new
@@ -62,24 +64,25 @@ impl Teller {
     pub(super) fn round(&mut self, round: Option<&Round>) -> Told {
         let mut told = Told::default();
         let Some(round) = round else {
-            told.lines.extend(self.following(Vec::new(), &Interfaces::default()));
+            told.lines.extend(self.following(Vec::new(), &Interfaces::default()).map(Line::from));
             self.failures.0.clear();
             return told;
         };
-        told.lines.extend(self.forgotten(round));
-        told.lines.extend(gone_lines(&round.addresses));
+        told.lines.extend(self.forgotten(round).map(Line::from));
+        told.lines.extend(gone_lines(&round.addresses).map(Line::from));
         let is_first = self.uplinks.is_none();
         let uplinks = round.uplinks.iter().map(|uplink| uplink.request.interface.index).collect();
-        told.lines.extend(self.following(uplinks, &round.interfaces));
+        told.lines.extend(self.following(uplinks, &round.interfaces).map(Line::from));
         for uplink in &round.uplinks {
             if let Ok(Some(report)) = &uplink.done {
-                told.lines.extend(attach::changes(&uplink.request, report, &round.interfaces));
-                told.warnings.extend(attach::warnings(report, &round.interfaces));
+                told.attached(&uplink.request, report, &round.interfaces);
             }
-            told.lines.extend(Masquerades::of(uplink).lines(&round.addresses, is_first, &round.interfaces));
+            let lines = Masquerades::of(uplink).lines(&round.addresses, is_first, &round.interfaces);
+            told.lines.extend(about(&uplink.request, lines));
         }
-        told.warnings.extend(self.conflicts(&round.uplinks));
-        let failures = round.uplinks.iter().filter_map(failure).chain(round.slow.iter().map(cli::one_line));
+        told.warnings.extend(self.conflicts(&round.uplinks).into_iter().map(Line::from));
+        let slow = round.slow.iter().map(cli::one_line).map(Line::from);
+        let failures = round.uplinks.iter().filter_map(failure).chain(slow);
         told.failures = self.failures.news(failures.collect());
         self.interfaces.clone_from(&round.interfaces);
         told
@@ -91,14 +94,13 @@ impl Teller {
         let interfaces = look.round.as_ref().map_or(&self.interfaces, |round| &round.interfaces);
         for (_, outcome) in &look.attached {
             if let Ok((request, report)) = outcome {
-                before.lines.extend(attach::changes(request, report, interfaces));
-                before.warnings.extend(attach::warnings(report, interfaces));
+                before.attached(request, report, interfaces);
             }
         }
         if let Some((names, Ok(()))) = &look.detached {
-            before.lines.push(format!("detached from {}, which the configuration has no more", names.join(", ")));
+            before.lines.push(format!("detached from {}, which the configuration has no more", names.join(", ")).into());
         }
-        before.lines.extend(look.set_timeouts.then(|| "set the timeouts as the configuration says".to_owned()));
+        before.lines.extend(look.set_timeouts.then(|| "set the timeouts as the configuration says".to_owned().into()));
         if let Some(Ok(brought)) = &look.mappings {
             before.lines.extend(mapping_lines(brought));
         }
@@ -112,17 +114,18 @@ impl Teller {
     /// Tells that Docker can be asked again.
     pub(super) fn docker(&mut self) -> Told {
         let was_lost = !mem::take(&mut self.docker).0.is_empty();
-        Told { lines: was_lost.then(|| "Docker answers again".to_owned()).into_iter().collect(), ..Told::default() }
+        let line = || Line::from("Docker answers again".to_owned());
+        Told { lines: was_lost.then(line).into_iter().collect(), ..Told::default() }
     }
 
     /// Tells that Docker cannot be asked.
     pub(super) fn no_docker(&mut self, reason: String) -> Told {
-        Told { failures: self.docker.news(vec![reason]), ..Told::default() }
+        Told { failures: self.docker.news(vec![reason.into()]), ..Told::default() }
     }
 
     /// Tells of a look that failed.
     pub(super) fn failure(&mut self, failure: String) -> Told {
-        Told { failures: self.failures.news(vec![failure]), ..Told::default() }
+        Told { failures: self.failures.news(vec![failure.into()]), ..Told::default() }
     }
 
     fn following(&mut self, uplinks: Vec<u32>, interfaces: &Interfaces) -> Option<String> {
@@ -158,43 +161,60 @@ impl Teller {
 /// Tells that the configuration was read anew, or why it is not in force.
 pub(super) fn config(failure: Option<&Error>) -> Told {
     let Some(error) = failure else {
-        return Told { lines: vec!["took up the configuration".to_owned()], ..Told::default() };
+        return Told { lines: vec!["took up the configuration".to_owned().into()], ..Told::default() };
     };
     let failure = format!("the configuration goes on as it was: {}", cli::one_line(error));
-    Told { failures: vec![failure], ..Told::default() }
+    Told { failures: vec![failure.into()], ..Told::default() }
 }
 
-fn failure(uplink: &Followed) -> Option<String> {
-    let error = uplink.done.as_ref().err()?;
-    Some(format!("cannot follow {}: {}", uplink.request.interface.name, cli::one_line(error)))
+impl Told {
+    fn attached(&mut self, request: &Request, report: &Report, interfaces: &Interfaces) {
+        self.lines.extend(about(request, attach::changes(request, report, interfaces)));
+        self.warnings.extend(about(request, attach::warnings(report, interfaces)));
+    }
+}
+
+fn about(request: &Request, texts: Vec<String>) -> impl Iterator<Item = Line> {
+    texts.into_iter().map(|text| Line::of_uplink(&request.interface.name, text))
+}
+
+fn failure(uplink: &Followed) -> Option<Line> {
+    let (error, name) = (uplink.done.as_ref().err()?, &uplink.request.interface.name);
+    Some(Line::of_uplink(name, format!("cannot follow {name}: {}", cli::one_line(error))))
 }
 
 /// What became of mappings that others than the user want.
-fn mapping_lines(brought: &Brought) -> impl Iterator<Item = String> {
+fn mapping_lines(brought: &Brought) -> impl Iterator<Item = Line> {
     let changed = brought.changes.iter().filter(|(change, _)| !change.is_nothing());
-    let changed = changed.map(|(change, label)| format!("{} ({label})", changed::sentence(change)));
-    let removed = brought.removed.iter().map(|mapping| format!("unmapped {} from {}", mapping.host, mapping.target()));
+    let changed = changed.map(|(change, label)| {
+        Line::of_mapping(change.mapping(), label, format!("{} ({label})", changed::sentence(change)))
+    });
+    let removed = brought.removed.iter().map(|mapping| {
+        let text = format!("unmapped {} from {}", mapping.host, mapping.target());
+        Line::of_mapping(mapping, &Label::default(), text)
+    });
     changed.chain(removed)
 }
 
 /// What is wanted and cannot be.
-fn wishes(look: &Look) -> Vec<String> {
+fn wishes(look: &Look) -> Vec<Line> {
     let uplinks = look.attached.iter().filter_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
-    let uplinks = uplinks.map(|(name, error)| format!("cannot attach to {name}: {}", cli::one_line(error)));
+    let uplinks = uplinks
+        .map(|(name, error)| Line::of_uplink(name, format!("cannot attach to {name}: {}", cli::one_line(error))));
     let mappings = match &look.mappings {
         Some(Ok(brought)) => brought.refused.iter().map(refusal).collect(),
-        Some(Err(error)) => vec![format!("cannot map: {}", cli::one_line(error))],
+        Some(Err(error)) => vec![format!("cannot map: {}", cli::one_line(error)).into()],
         None => Vec::new(),
     };
     let staying = look.detached.iter().filter_map(|(names, outcome)| Some((names, outcome.as_ref().err()?)));
     let staying =
-        staying.map(|(names, error)| format!("cannot detach from {}: {}", names.join(", "), cli::one_line(error)));
-    uplinks.chain(staying).chain(mappings).chain(look.waiting.iter().map(cli::one_line)).collect()
+        staying.map(|(names, error)| format!("cannot detach from {}: {}", names.join(", "), cli::one_line(error)).into());
+    uplinks.chain(staying).chain(mappings).chain(look.waiting.iter().map(cli::one_line).map(Line::from)).collect()
 }
 
-fn refusal(refused: &Refused) -> String {
+fn refusal(refused: &Refused) -> Line {
     let Refused { wanted: Wanted { mapping, label }, why } = refused;
-    format!("cannot map {mapping} ({label}): {why}")
+    Line::of_mapping(mapping, label, format!("cannot map {mapping} ({label}): {why}"))
 }
 
 fn gone_lines(addresses: &Changed) -> impl Iterator<Item = String> {

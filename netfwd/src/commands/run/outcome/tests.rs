@@ -3,7 +3,7 @@ use netfwd_common::abi::{self, PortChoice, Role, Rule};
 
 use super::*;
 use crate::{
-    datapath::uplinks::{Change, Choices, Report, Request, Wanted},
+    datapath::uplinks::{Change, Choices, Wanted},
     host::interfaces::{Address, Interface},
 };
 
@@ -47,7 +47,7 @@ fn usual() -> Round {
     round(vec![uplink(Choices::default(), Ok(None))])
 }
 
-fn lines(teller: &mut Teller, round: &Round) -> Vec<String> {
+fn lines(teller: &mut Teller, round: &Round) -> Vec<Line> {
     teller.round(Some(round)).lines
 }
 
