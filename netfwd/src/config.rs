@@ -98,7 +98,7 @@ pub struct Docker {
 pub struct Metrics {
     /// The address and port to serve them at; nowhere unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schemars(with = "String", example = "127.0.0.1:9753"))]
+    #[cfg_attr(test, schemars(with = "String", example = "127.0.0.1:19753"))]
     pub listen: Option<SocketAddr>,
 }
 

@@ -6,6 +6,8 @@ mod page;
 mod pulse;
 mod scrape;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 

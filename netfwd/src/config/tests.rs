@@ -24,7 +24,7 @@ enabled = true
 socket = "/run/docker.sock"
 
 [metrics]
-listen = "127.0.0.1:9753"
+listen = "127.0.0.1:19753"
 
 [[uplink]]
 interface = "eth0"
@@ -101,7 +101,7 @@ fn the_other_keys_are_read_too() {
     assert_eq!(told, expected);
     assert_eq!(config.timeouts.unwrap().in_force().udp, 180_000_000_000);
     assert_eq!((config.docker.enabled, config.docker.socket.unwrap().0.as_str()), (true, "unix:///run/docker.sock"));
-    assert_eq!(config.metrics.listen, Some("127.0.0.1:9753".parse().unwrap()));
+    assert_eq!(config.metrics.listen, Some("127.0.0.1:19753".parse().unwrap()));
 }
 
 #[test]

@@ -54,13 +54,13 @@ pub struct Server {
 pub fn listen(address: SocketAddr) -> Result<net::TcpListener> {
     let port = address.port();
     net::TcpListener::bind(address).map_err(|error| {
-        let kind = error.kind();
+        let is = |kind| error.kind() == kind;
         let why = match () {
-            () if kind == ErrorKind::AddrInUse => anyhow!(
+            () if is(ErrorKind::AddrInUse) => anyhow!(
                 "another program listens there: stop it (`ss -ltnp sport = :{port}` names it), or give another port"
             ),
-            () if kind == ErrorKind::AddrNotAvailable => anyhow!("this host has no such address: give one that it has"),
-            () if kind == ErrorKind::PermissionDenied => {
+            () if is(ErrorKind::AddrNotAvailable) => anyhow!("this host has no such address: give one that it has"),
+            () if is(ErrorKind::PermissionDenied) => {
                 anyhow!("ports below 1024 take CAP_NET_BIND_SERVICE: give another port")
             }
             () => Error::from(error),

@@ -19,6 +19,7 @@ mod ipv6;
 mod isolation;
 mod logs;
 mod mappings;
+mod metrics;
 mod options;
 mod programs;
 mod scenarios;
