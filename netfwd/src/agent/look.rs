@@ -8,7 +8,6 @@ use super::desired::Desired;
 use crate::{
     apply::plan::Refusal,
     datapath::{
-        addresses,
         mappings::{self, Brought, Labels},
         maps::Maps,
         pin::PinDir,
@@ -136,7 +135,6 @@ impl Looker {
         let restored = mappings::restore(&mut maps, &host, self.store.read()?.into_values().collect())?;
         let mut brought = mappings::bring(&mut maps, &host, &desired.origins(), &desired.mappings())?;
         brought.changes.splice(..0, restored);
-        addresses::refresh(&mut maps, &interfaces)?;
         Ok(Some(brought))
     }
 }
