@@ -108,5 +108,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
 fn serve(options: metrics::Options, context: &Context, pulse: &Arc<Pulse>) -> Result<Server> {
     let metrics::Options { listen, max_mappings } = options;
     let listener = metrics::listen(listen)?;
-    metrics::serve(listener, Source { pin_dir: context.pin_dir.clone(), pulse: Arc::clone(pulse), max_mappings })
+    let source = Source { pin_dir: context.pin_dir.clone(), pulse: Arc::clone(pulse), max_mappings };
+    let server = metrics::serve(listener, source)?;
+    Line::from(format!("serves metrics at http://{}/metrics", server.address())).inform();
+    Ok(server)
 }
