@@ -14,7 +14,7 @@ pub(crate) struct Args {}
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("setup", || run_verb(&["setup"])),
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("lints of the host's crates", || cargo(&["clippy", "--all-targets", "--", "-D", "warnings"])),
@@ -26,6 +26,7 @@ const STEPS: [Step; 9] = [
         run_verb(&["test", "--fast-path", "off", "--kernel", "running", "--", "scenarios"])
     }),
     ("demo", || run_verb(&["demo"])),
+    ("package", || run_verb(&["dist", "--test"])),
 ];
 
 /// Runs the steps and says how long each took.

@@ -4,6 +4,7 @@ mod bench;
 mod budget;
 mod ci;
 mod demo;
+mod dist;
 mod setup;
 mod task;
 mod test;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// Set up, show, test and check netfwd.
+/// Set up, show, test, check and pack netfwd.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -32,6 +33,7 @@ enum Verb {
     Ci(ci::Args),
     Budget(budget::Args),
     Bench(bench::Args),
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,5 +58,6 @@ fn run(verb: Option<Verb>) -> Result<()> {
         Some(Verb::Ci(args)) => ci::run(&args),
         Some(Verb::Budget(args)) => budget::run(&args),
         Some(Verb::Bench(args)) => bench::run(&args),
+        Some(Verb::Dist(args)) => dist::run(&args),
     }
 }

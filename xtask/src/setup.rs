@@ -22,8 +22,10 @@ pub(crate) enum Scope {
     Demo,
     /// The demo's and the benchmark's.
     Bench,
-    /// Everything.
+    /// Everything but what a package is tested with.
     Tests,
+    /// The demo's, and what a package is tested with.
+    Package,
 }
 
 /// Install what is missing: system packages, rust-src, bpf-linker; unpack a Docker Engine and a Prometheus for the

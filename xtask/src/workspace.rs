@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use cargo_metadata::semver::Version;
 use cargo_metadata::{Message, MetadataCommand};
 
 /// The target of the binaries that run in a VM.
@@ -22,6 +23,13 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec()?;
     Ok(metadata.target_directory.into_std_path_buf())
+}
+
+/// The version of netfwd.
+pub(crate) fn version() -> Result<Version> {
+    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec()?;
+    let package = metadata.packages.into_iter().find(|package| package.name.as_str() == "netfwd");
+    Ok(package.context("the workspace has no package netfwd")?.version)
 }
 
 /// The toolchain that `rust-toolchain.toml` pins.

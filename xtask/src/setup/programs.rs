@@ -44,7 +44,7 @@ impl Program {
     }
 }
 
-static PROGRAMS: [Program; 18] = [
+static PROGRAMS: [Program; 19] = [
     Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
     Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
     Program { debian: "iputils-ping", ..Program::plain("ping", "iputils") },
@@ -63,6 +63,7 @@ static PROGRAMS: [Program; 18] = [
     Program { needed_for: Scope::Tests, debian: "iputils-tracepath", ..Program::plain("tracepath", "iputils") },
     Program { needed_for: Scope::Tests, ..Program::of_debian("stun", "stun-client") },
     Program { needed_for: Scope::Tests, ..Program::of_debian("stund", "stun-server") },
+    Program { needed_for: Scope::Package, ..Program::of_debian("debootstrap", "debootstrap") },
 ];
 
 static QEMU: Program = Program {
@@ -76,8 +77,12 @@ static QEMU: Program = Program {
 /// The programs that `scope` needs on this machine.
 fn needed(scope: Scope) -> impl Iterator<Item = &'static Program> {
     let qemu = (ARCH == "x86_64").then_some(&QEMU);
-    let wanted = move |program: &&Program| scope == Scope::Tests || [scope, Scope::Demo].contains(&program.needed_for);
-    PROGRAMS.iter().chain(qemu).filter(wanted)
+    let wanted = move |needed_for| match needed_for {
+        Scope::Demo => true,
+        Scope::Bench => [Scope::Bench, Scope::Tests].contains(&scope),
+        Scope::Tests | Scope::Package => scope == needed_for,
+    };
+    PROGRAMS.iter().chain(qemu).filter(move |program| wanted(program.needed_for))
 }
 
 /// The programs that `scope` needs and this machine has not.
