@@ -21,10 +21,10 @@ impl Watch {
     fn matches_v4(&self, bytes: &[u8; TRACED_BYTES], at: usize) -> bool {
         let [first] = read(bytes, at);
         let [protocol] = read(bytes, at.wrapping_add(9));
+        let (source, destination) = (read(bytes, at.wrapping_add(12)), read(bytes, at.wrapping_add(16)));
         let header = usize::from(first & 0xf).wrapping_mul(4);
         self.matches_protocol(protocol)
-            && (self.matches_address(mapped(read(bytes, at.wrapping_add(12))))
-                || self.matches_address(mapped(read(bytes, at.wrapping_add(16)))))
+            && (self.matches_address(mapped(source)) || self.matches_address(mapped(destination)))
             && self.matches_ports(protocol, read(bytes, at.wrapping_add(header)))
     }
 

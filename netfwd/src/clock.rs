@@ -34,3 +34,8 @@ pub fn moment() -> Result<Moment> {
     let wall = milliseconds as f64 / 1000.0;
     Ok(Moment { monotonic: now()?, wall })
 }
+
+/// When `CLOCK_MONOTONIC` was 0, in nanoseconds since 1970, as the clock of the world is set now.
+pub fn beginning() -> Result<u64> {
+    Ok(wall()?.saturating_sub(now()?))
+}

@@ -1,5 +1,6 @@
 //! What would happen to a packet: the core's own code on the kernel part's maps, without a packet and without a change.
 
+mod frame;
 mod host;
 mod note;
 mod question;
@@ -15,10 +16,11 @@ use crate::{
 };
 use netfwd_common::abi::{V4, V6};
 
+pub use frame::Frame;
 pub use host::Host;
 pub use note::Note;
 pub use question::{Question, QuestionError};
-pub use walk::{Connection, End, Frame, Known, Visit, Walk};
+pub use walk::{Connection, End, Known, Visit, Walk};
 
 /// Says what would happen to a packet that comes in by an interface: by the one that leads to its sender unless given.
 pub fn explain(context: &Context, question: &Question, at: Option<&str>) -> Result<Explanation> {

@@ -93,7 +93,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let tracer = Tracer::start(&context.pin_dir, filter.watch())?;
     context.complain("tracing; Ctrl-C ends it");
-    Session { context, filter, pcap, tracer, flows: Flows::new(maps)?, started: started()? }.follow(args.count, &ends)
+    Session { context, filter, pcap, tracer, flows: Flows::new(maps)?, started: clock::beginning()? }
+        .follow(args.count, &ends)
 }
 
 struct Session<'c> {
@@ -177,10 +178,6 @@ fn addresses(maps: &Maps, name: &str) -> Result<Vec<std::net::IpAddr>> {
         bail!("no mapping has the name {name}: `netfwd list` shows names");
     }
     Ok(addresses)
-}
-
-fn started() -> Result<u64> {
-    Ok(clock::wall()?.saturating_sub(clock::now()?))
 }
 
 fn network(text: &str) -> Result<IpNet, &'static str> {

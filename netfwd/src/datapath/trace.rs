@@ -50,7 +50,7 @@ impl Tracer {
             // Dropped here, it would switch the other's off.
             tracer.wanted.until = 0;
             std::mem::forget(tracer);
-            bail!("another `netfwd trace` is running: there can be one");
+            bail!("another `netfwd trace` is running, or was killed just now: there can be one");
         }
         // What an earlier one has left.
         while tracer.events.next().is_some() {}

@@ -63,12 +63,11 @@ impl Host {
     /// Whether a socket of the host would get a packet.
     pub fn has_socket(&self, protocol: Protocol, destination: SocketAddr) -> Result<bool> {
         let Ok(protocol) = Transport::try_from(protocol) else { return Ok(false) };
-        let sockets = match self.sockets.get() {
-            Some(sockets) => sockets,
-            None => {
-                let read = Sockets::read()?.with_connected()?;
-                self.sockets.get_or_init(|| read)
-            }
+        let sockets = if let Some(sockets) = self.sockets.get() {
+            sockets
+        } else {
+            let read = Sockets::read()?.with_connected()?;
+            self.sockets.get_or_init(|| read)
         };
         // The kernel part can ask for these two alone.
         Ok(protocol != Transport::Sctp && sockets.would_receive(protocol, destination))

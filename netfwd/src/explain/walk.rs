@@ -18,7 +18,13 @@ use netfwd_common::{
     verdict::Verdict,
 };
 
-use super::{host::Host, note::Note, question::Question, view::View};
+use super::{
+    frame::{Frame, NOBODY},
+    host::Host,
+    note::Note,
+    question::Question,
+    view::View,
+};
 use crate::{
     clock,
     context::Context,
@@ -30,10 +36,6 @@ use crate::{
 
 /// More hooks than any packet meets.
 const HOOKS: usize = 8;
-/// Bytes of an Ethernet header.
-const ETHERNET: usize = 14;
-/// Who sends and gets a frame on an interface without an address.
-const NOBODY: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
 
 /// A packet's way.
 #[derive(Debug)]
@@ -67,15 +69,6 @@ pub struct Visit<A> {
     pub verdict: Verdict,
     /// The reason that is counted.
     pub reason: Reason,
-}
-
-/// A packet's bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// All of them.
-    pub bytes: Vec<u8>,
-    /// Those before its IP header.
-    pub link_header: u32,
 }
 
 /// A connection, as the packet was met by it.
@@ -158,10 +151,8 @@ pub(super) fn follow<A: Known>(
     let mut walker = Walker { context, maps, host, view, now: clock::now()?, frame, ends, visits: Vec::new() };
     walker.view.take_notes()?;
     let end = walker.walk(place)?;
-    let end = match end {
-        End::Host if matches!(place, Place::Stack(None)) => walker.instead(question)?,
-        end => end,
-    };
+    let is_own = matches!((end, place), (End::Host, Place::Stack(None)));
+    let end = if is_own { walker.instead(question)? } else { end };
     Ok(Walk { visits: walker.visits, end, packet: walker.frame })
 }
 
@@ -342,7 +333,9 @@ impl<A: Known> Walker<'_, A> {
         match hook.side {
             Side::Outside => pipeline::ingress(frame, view, hook, scratch),
             Side::Bridge => pipeline::bridge(frame, view, hook, scratch),
-            _ => pipeline::egress(frame, view, hook, scratch),
+            Side::Inside | Side::Binding | Side::Permission | Side::Account => {
+                pipeline::egress(frame, view, hook, scratch)
+            }
         }
     }
 
@@ -382,23 +375,6 @@ fn after(verdict: Verdict, next: Place) -> Result<Place, End> {
         Verdict::Answered(reason, _) => Err(End::Refused(reason)),
         Verdict::ToContainer(member) => Err(End::Container(member)),
         Verdict::ToNeighbour(index) | Verdict::Redirected(index) => Err(End::Neighbour(index)),
-    }
-}
-
-impl Frame {
-    /// Gives it the link-layer header of the interface that it is on.
-    fn carry(&mut self, link_header: u32) {
-        if self.link_header == link_header {
-            return;
-        }
-        if link_header == 0 {
-            self.bytes.drain(..ETHERNET);
-        } else {
-            let is_v4 = self.bytes.first().is_some_and(|byte| byte >> 4 == 4);
-            let ethertype: [u8; 2] = if is_v4 { [0x08, 0x00] } else { [0x86, 0xdd] };
-            self.bytes.splice(..0, [&NOBODY[..], &NOBODY, &ethertype].concat());
-        }
-        self.link_header = link_header;
     }
 }
 

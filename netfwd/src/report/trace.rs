@@ -144,11 +144,12 @@ fn hook(number: u32) -> &'static str {
 }
 
 const fn verdict(reason: Reason) -> &'static str {
-    match reason {
-        reason if reason.is_drop() => "dropped",
-        Reason::Translated | Reason::FastPath | Reason::Xdp => "translated",
-        #[expect(clippy::wildcard_enum_match_arm, reason = "every other one")]
-        _ => "passed",
+    if matches!(reason, Reason::Translated | Reason::FastPath | Reason::Xdp) {
+        "translated"
+    } else if reason.is_drop() {
+        "dropped"
+    } else {
+        "passed"
     }
 }
 

@@ -98,7 +98,9 @@ impl Teller {
             }
         }
         if let Some((names, Ok(()))) = &look.detached {
-            before.lines.push(format!("detached from {}, which the configuration has no more", names.join(", ")).into());
+            before
+                .lines
+                .push(format!("detached from {}, which the configuration has no more", names.join(", ")).into());
         }
         before.lines.extend(look.set_timeouts.then(|| "set the timeouts as the configuration says".to_owned().into()));
         if let Some(Ok(brought)) = &look.mappings {
@@ -207,8 +209,8 @@ fn wishes(look: &Look) -> Vec<Line> {
         None => Vec::new(),
     };
     let staying = look.detached.iter().filter_map(|(names, outcome)| Some((names, outcome.as_ref().err()?)));
-    let staying =
-        staying.map(|(names, error)| format!("cannot detach from {}: {}", names.join(", "), cli::one_line(error)).into());
+    let staying = staying
+        .map(|(names, error)| format!("cannot detach from {}: {}", names.join(", "), cli::one_line(error)).into());
     uplinks.chain(staying).chain(mappings).chain(look.waiting.iter().map(cli::one_line).map(Line::from)).collect()
 }
 

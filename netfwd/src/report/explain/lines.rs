@@ -77,7 +77,13 @@ fn line<A: Known>(note: &Note<A>, labels: &Labels) -> Option<String> {
             Some(format!("port {} is taken", u16::from_be_bytes(tuple.destination.port)))
         }
         Note::Target { address, member } => Some(format!("{} is behind {}", address.ip(), name(*member))),
-        _ => None,
+        Note::Find { .. }
+        | Note::Mapping { .. }
+        | Note::Exclusion { .. }
+        | Note::Isolated { .. }
+        | Note::Socket { .. }
+        | Note::Local { .. }
+        | Note::Reserve { .. } => None,
     }
 }
 
