@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::interrupt;
 use crate::netns::Netns;
 use crate::process::{Output, Process};
+use crate::terminal::Terminal;
 use crate::topology::{INSIDE_INTERFACE, Topology};
 
 const BPF_FILES: &str = "/sys/fs/bpf";
@@ -127,6 +128,14 @@ impl Lab {
         let mut command = self.host.command(&self.netfwd)?;
         command.args(arguments).env(PIN_DIR, &self.pin_dir).envs(variables.iter().copied());
         Process::start(command, format!("`netfwd {}` in {}", arguments.join(" "), self.host.name()))
+    }
+
+    /// Starts netfwd in the host, in a terminal with this many lines and columns.
+    pub fn netfwd_in_terminal(&self, arguments: &[&str], size: [u16; 2]) -> Result<Terminal> {
+        let mut command = self.host.command("setsid")?;
+        command.arg("--ctty").arg(&self.netfwd).args(arguments);
+        command.env(PIN_DIR, &self.pin_dir).env("TERM", "xterm").env_remove("NO_COLOR");
+        Terminal::start(command, size)
     }
 
     /// Leaves the lab as it is, with what runs in it.
