@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Map(map::Args),
     Unmap(unmap::Args),
     List(list::Args),
-    Flows(flows::Args),
+    Flows(Box<flows::Args>),
     Stats(stats::Args),
     Status(status::Args),
     Explain(explain::Args),

@@ -1,66 +1,197 @@
 //! Which connections are meant: the filters of `netfwd flows`.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{collections::HashSet, net::IpAddr, str::FromStr};
 
+use clap::ValueEnum;
 use ipnet::IpNet;
 use netfwd_common::{
-    abi::{Endpoint, Protocol},
-    conntrack::Phase,
+    abi::{Address as _, Connection, Endpoint, Protocol, Rule, Tuple, V4},
+    conntrack::{Phase, State},
 };
 use thiserror::Error;
 
 use crate::{datapath::connections::Flow, family::Family};
 
-/// What a connection must be like; what is `None` does not matter.
+/// What a connection must be like; what is `None` or empty does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Its protocol.
     pub protocol: Option<Protocol>,
-    /// Who sent its first packet: as it was sent, or as it was seen after translation.
-    pub source: Option<EndpointFilter>,
+    /// Its addresses' family.
+    pub family: Option<Version>,
+    /// Who sent its first packet: as it was sent, or as it was seen after translation. One of the two is like all of these.
+    pub source: Vec<EndpointFilter>,
     /// Who received its first packet: as it was sent, or as it was seen after translation.
-    pub destination: Option<EndpointFilter>,
-    /// Where it is in its life.
-    pub state: Option<Phase>,
+    pub destination: Vec<EndpointFilter>,
+    /// The ends of its first packet as it was sent.
+    pub original: Ends,
+    /// The ends of an answer as it is sent.
+    pub reply: Ends,
+    /// Where it is in its life: one of these.
+    pub states: Vec<Phase>,
+    /// Whether it was answered, and confirmed.
+    pub status: Option<Status>,
+    /// Which of its ends is translated.
+    pub nat: Option<Nat>,
+    /// The index of the uplink or bridge that it was made on.
+    pub interface: Option<u32>,
+    /// What made it: one of these.
+    pub rules: Option<HashSet<Rule>>,
 }
 
-/// `ADDRESS[/LENGTH][:PORT]` or `:PORT`, where an IPv6 address with a port is in brackets.
+/// The ends of a tuple.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The sender.
+    pub source: Option<EndpointFilter>,
+    /// The receiver.
+    pub destination: Option<EndpointFilter>,
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Version {
+    /// Version 4.
+    Ipv4,
+    /// Version 6.
+    Ipv6,
+}
+
+/// What both ends have shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Status {
+    /// An answer was seen.
+    Replied,
+    /// No answer was seen.
+    Unreplied,
+    /// Both ends are known to take part: a full table never costs it its place.
+    Assured,
+    /// They are not.
+    Unassured,
+}
+
+/// Which end of a connection is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Nat {
+    /// The sender's, as by masquerading.
+    Source,
+    /// The receiver's, as by a mapping.
+    Destination,
+    /// Both, as from container to container by the host's address.
+    Both,
+}
+
+/// `ADDRESS[/LENGTH][:PORTS]` or `:PORTS`, where an IPv6 address with a port is in brackets, and PORTS are `PORT[-PORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointFilter {
     /// `None` is any address.
     network: Option<IpNet>,
-    port: Option<u16>,
+    ports: Option<PortFilter>,
+}
+
+/// `PORT[-PORT]`; 0 too, which is the port of what has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortFilter {
+    first: u16,
+    last: u16,
 }
 
 /// A text is no filter.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
-    "give ADDRESS[/LENGTH][:PORT] or :PORT, such as 192.0.2.1, 172.17.0.0/16, 172.17.0.2:80, fd00:1::/64 or [fd00:1::2]:80"
+    "give ADDRESS[/LENGTH][:PORT[-PORT]] or :PORT[-PORT], such as 192.0.2.1, 172.17.0.0/16, 172.17.0.2:80, :8000-8099, fd00:1::/64 or [fd00:1::2]:80"
 )]
 pub struct FilterError;
+
+/// A text is no port or ports.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("give PORT or PORT-PORT, such as 80 or 8000-8099")]
+pub struct PortError;
 
 impl Filter {
     /// Whether a connection is like that.
     #[must_use]
     pub fn matches<A: Family>(&self, flow: &Flow<A>) -> bool {
-        let (original, reply) = (&flow.connection.original, &flow.connection.reply);
-        let is_any = |filter: &Option<EndpointFilter>, endpoints: [Endpoint<A>; 2]| {
-            filter.is_none_or(|filter| endpoints.into_iter().any(|endpoint| filter.matches(endpoint)))
-        };
+        let Connection { original, reply, rule, interface, .. } = &flow.connection;
         self.protocol.is_none_or(|protocol| original.protocol == protocol.number())
-            && self.state.is_none_or(|state| flow.phase() == state)
+            && self.family.is_none_or(Version::is_of::<A>)
+            && (self.states.is_empty() || self.states.contains(&flow.phase()))
+            && self.status.is_none_or(|status| status.is_of(flow))
+            && self.nat.is_none_or(|nat| nat == Nat::of(flow))
+            && self.interface.is_none_or(|index| *interface == index)
+            && self.rules.as_ref().is_none_or(|rules| rules.contains(rule))
             && is_any(&self.source, [original.source, reply.destination])
             && is_any(&self.destination, [original.destination, reply.source])
+            && self.original.matches(original)
+            && self.reply.matches(reply)
+    }
+}
+
+fn is_any<A: Family>(filters: &[EndpointFilter], endpoints: [Endpoint<A>; 2]) -> bool {
+    endpoints.into_iter().any(|endpoint| filters.iter().all(|filter| filter.matches(endpoint)))
+}
+
+impl Ends {
+    fn matches<A: Family>(&self, tuple: &Tuple<A>) -> bool {
+        self.source.is_none_or(|filter| filter.matches(tuple.source))
+            && self.destination.is_none_or(|filter| filter.matches(tuple.destination))
+    }
+}
+
+impl Version {
+    fn is_of<A: Family>(self) -> bool {
+        self == if A::FAMILY == V4::FAMILY { Self::Ipv4 } else { Self::Ipv6 }
+    }
+}
+
+impl Status {
+    fn is_of<A: Family>(self, flow: &Flow<A>) -> bool {
+        let state = State(flow.connection.state);
+        match self {
+            Self::Replied => state.has(State::REPLIED),
+            Self::Unreplied => !state.has(State::REPLIED),
+            Self::Assured => state.has(State::ASSURED),
+            Self::Unassured => !state.has(State::ASSURED),
+        }
+    }
+}
+
+impl Nat {
+    /// A connection whose ends are both as they were counts as what a masqueraded one is that kept its port.
+    fn of<A: Family>(flow: &Flow<A>) -> Self {
+        let Connection { original, reply, .. } = &flow.connection;
+        match (original.source != reply.destination, original.destination != reply.source) {
+            (_, false) => Self::Source,
+            (false, true) => Self::Destination,
+            (true, true) => Self::Both,
+        }
     }
 }
 
 impl EndpointFilter {
+    /// Endpoints with one of these ports, whatever their address.
+    #[must_use]
+    pub const fn with_ports(ports: PortFilter) -> Self {
+        Self { network: None, ports: Some(ports) }
+    }
+
     /// Whether an endpoint is one of these.
     #[must_use]
     pub fn matches<A: Family>(self, endpoint: Endpoint<A>) -> bool {
         let port = u16::from_be_bytes(endpoint.port);
         self.network.is_none_or(|network| network.contains(&endpoint.address.ip()))
-            && self.port.is_none_or(|wanted| wanted == port)
+            && self.ports.is_none_or(|PortFilter { first, last }| (first..=last).contains(&port))
+    }
+}
+
+impl FromStr for PortFilter {
+    type Err = PortError;
+
+    fn from_str(text: &str) -> Result<Self, PortError> {
+        let port = |text: &str| text.parse().map_err(|_| PortError);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (port(first)?, port(last)?);
+        if first <= last { Ok(Self { first, last }) } else { Err(PortError) }
     }
 }
 
@@ -69,12 +200,12 @@ impl FromStr for EndpointFilter {
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         let (network, port) = split_port(text);
-        let port = port.map(|port| port.parse().map_err(|_| FilterError)).transpose()?;
+        let ports = port.map(|port| port.parse().map_err(|_| FilterError)).transpose()?;
         let network = match network {
-            "" if port.is_some() => None,
+            "" if ports.is_some() => None,
             network => Some(parse_network(network)?),
         };
-        Ok(Self { network, port })
+        Ok(Self { network, ports })
     }
 }
 
@@ -102,80 +233,4 @@ fn parse_network(text: &str) -> Result<IpNet, FilterError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use netfwd_common::abi::{Side, Tuple, V4};
-
-    use super::*;
-
-    fn flow() -> Flow<V4> {
-        let endpoint = |text: &str| {
-            let (address, port) = text.split_once(':').unwrap();
-            Endpoint::new(address.parse::<std::net::Ipv4Addr>().unwrap().octets(), port.parse().unwrap())
-        };
-        let tuple =
-            |side, source, destination| Tuple::new(Protocol::TCP, side, endpoint(source), endpoint(destination));
-        let mut flow = Flow::empty();
-        flow.connection.original = tuple(Side::Outside, "192.0.2.9:40000", "192.0.2.1:8080");
-        flow.connection.reply = tuple(Side::Inside, "172.17.0.2:80", "192.0.2.9:40000");
-        flow
-    }
-
-    fn matches(source: &str, destination: &str) -> bool {
-        let parse = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
-        Filter { source: parse(source), destination: parse(destination), ..Filter::default() }.matches(&flow())
-    }
-
-    #[test]
-    fn no_filter_matches_all() {
-        assert!(Filter::default().matches(&flow()));
-    }
-
-    #[test]
-    fn an_endpoint_matches_before_or_after_translation() {
-        assert!(matches("192.0.2.9", "") && matches("192.0.2.0/24:40000", ""));
-        assert!(matches("", "192.0.2.1:8080") && matches("", "172.17.0.2:80") && matches("", ":80"));
-        assert!(!matches("172.17.0.2", "") && !matches("", "192.0.2.1:80") && !matches("192.0.2.9", ":81"));
-    }
-
-    #[test]
-    fn protocol_and_state_must_be_the_same() {
-        let with_protocol = |protocol| Filter { protocol: Some(protocol), ..Filter::default() };
-        assert!(with_protocol(Protocol::TCP).matches(&flow()) && !with_protocol(Protocol::UDP).matches(&flow()));
-        let with_state = |state| Filter { state: Some(state), ..Filter::default() };
-        assert!(with_state(Phase::SynSent).matches(&flow()) && !with_state(Phase::Established).matches(&flow()));
-    }
-
-    #[test]
-    fn what_is_no_endpoint_is_refused() {
-        for text in [
-            "",
-            ":",
-            "192.0.2.1:x",
-            "192.0.2.1/33",
-            "192.0.2",
-            "192.0.2.1:65536",
-            "[192.0.2.1]:80",
-            "[fd00::1",
-            "fd00::1]",
-            "[fd00::1]80",
-            "[]:80",
-            "fd00::/129",
-            "[fd00::1]:",
-        ] {
-            assert_eq!(text.parse::<EndpointFilter>(), Err(FilterError), "{text}");
-        }
-    }
-
-    #[test]
-    fn ipv6_is_in_brackets_where_a_port_follows() {
-        let endpoint = Endpoint::new(*b"\xfd\x00\0\x01\0\0\0\0\0\0\0\0\0\0\0\x02", 80);
-        for text in
-            ["fd00:1::2", "[fd00:1::2]", "[fd00:1::2]:80", "fd00:1::/64", "[fd00:1::/64]:80", "[fd00:1::]/64:80", ":80"]
-        {
-            assert!(text.parse::<EndpointFilter>().unwrap().matches(endpoint), "{text}");
-        }
-        for text in ["fd00:1::3", "[fd00:1::2]:81", "fd00:2::/64", "0.0.0.0/0", ":81"] {
-            assert!(!text.parse::<EndpointFilter>().unwrap().matches(endpoint), "{text}");
-        }
-    }
-}
+mod tests;

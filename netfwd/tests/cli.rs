@@ -9,7 +9,7 @@ use std::{
 };
 
 const VERBS: &[&str] = &[
-    "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "explain", "trace", "timeouts", "run",
+    "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts", "run", "explain", "trace",
     "apply", "export", "check",
 ];
 /// Set, it writes the help texts instead of comparing them.
@@ -58,8 +58,15 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong() {
         ("detach eth0 --all", "cannot be used with"),
         ("map", "<MAPPING>"),
         ("flows --proto gre", "neither tcp, udp, icmp, icmpv6 or sctp nor a number from 0 to 255"),
-        ("flows --src [fd00::1", "such as 192.0.2.1, 172.17.0.0/16, 172.17.0.2:80, fd00:1::/64 or [fd00:1::2]:80"),
-        ("flows --dst 192.0.2.1:65536", "give ADDRESS[/LENGTH][:PORT] or :PORT"),
+        (
+            "flows --src [fd00::1",
+            "such as 192.0.2.1, 172.17.0.0/16, 172.17.0.2:80, :8000-8099, fd00:1::/64 or [fd00:1::2]:80",
+        ),
+        ("flows --sport 90-80", "give PORT or PORT-PORT, such as 80 or 8000-8099"),
+        ("flows --watch --interval 0", "give seconds from 0.1 to 3600, such as 1 or 0.5"),
+        ("flows --interval 1", "--watch"),
+        ("flows --watch --count", "cannot be used with"),
+        ("flows --dst 192.0.2.1:65536", "give ADDRESS[/LENGTH][:PORT[-PORT]] or :PORT[-PORT]"),
         ("flows --state open", "[possible values: "),
         ("flows --bindings --state replied", "cannot be used with"),
         ("flows delete", "--all"),

@@ -1,14 +1,13 @@
 //! `netfwd flows`.
 
+mod arguments;
+mod watch;
+
+use std::time::Duration;
+
 use anyhow::Result;
-use clap::{
-    ArgGroup,
-    builder::{PossibleValuesParser, TypedValueParser as _},
-};
-use netfwd_common::{
-    abi::{Protocol, V4, V6},
-    conntrack::Phase,
-};
+use clap::ArgGroup;
+use netfwd_common::abi::{V4, V6};
 
 use crate::{
     clock,
@@ -17,12 +16,13 @@ use crate::{
         connections::{Connections, Flow},
         maps::{Maps, Select},
     },
-    filter::{EndpointFilter, Filter},
+    filter::Filter,
     render,
     report::flows::{Bindings, Count, Flows},
 };
+use arguments::FilterArgs;
 
-const PROTOCOLS: [Protocol; 5] = [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::ICMPV6, Protocol::SCTP];
+pub(super) use arguments::protocol;
 
 /// List connections, or end some
 ///
@@ -30,23 +30,35 @@ const PROTOCOLS: [Protocol; 5] = [Protocol::TCP, Protocol::UDP, Protocol::ICMP, 
 /// looks like where it comes from. For ICMP echo the port is the identifier. A binding is the outside port that a
 /// container's endpoint has towards everybody, shared by the connections that hold it.
 ///
-/// Examples: `netfwd flows --proto tcp --dst 172.17.0.2:80`, `netfwd flows delete --src 192.0.2.0/24`
+/// Examples: `netfwd flows --proto tcp --dst 172.17.0.2:80`, `netfwd flows --watch --mapping web`,
+/// `netfwd flows delete --src 192.0.2.0/24`
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
 
-    #[command(flatten)]
-    filter: FilterArgs,
-
     /// Print only how many there are
     #[arg(long)]
     count: bool,
 
     /// List the bindings instead; --src is the inside or the outside endpoint
-    #[arg(long, conflicts_with_all = ["destination", "state"])]
+    #[arg(long, conflicts_with_all = arguments::NOT_OF_BINDINGS)]
     bindings: bool,
+
+    /// Print connections as they are made (`[NEW]`) and as they end (`[END]`), until interrupted
+    ///
+    /// With --json a line for each. The connections are looked at once in every interval: one that comes and goes in
+    /// between may be missed.
+    #[arg(long, conflicts_with_all = ["count", "bindings"])]
+    watch: bool,
+
+    /// Seconds from one look to the next
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval, requires = "watch")]
+    interval: Duration,
+
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -58,46 +70,21 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("which").args(["protocol", "source", "destination", "state", "all"]).required(true).multiple(true))]
+#[command(group = ArgGroup::new("which").args(arguments::ALL).arg("all").required(true).multiple(true))]
 struct DeleteArgs {
+    /// End all connections
+    #[arg(long, conflicts_with_all = arguments::ALL)]
+    all: bool,
+
     #[command(flatten)]
     filter: FilterArgs,
-
-    /// End all connections
-    #[arg(long, conflicts_with_all = ["protocol", "source", "destination", "state"])]
-    all: bool,
-}
-
-// No documentation comment: clap would take it for the command's that these are flattened into.
-#[derive(Debug, clap::Args)]
-struct FilterArgs {
-    /// Only this protocol: tcp, udp, icmp, icmpv6, sctp or a number
-    #[arg(long = "proto", value_name = "PROTOCOL", value_parser = protocol)]
-    protocol: Option<Protocol>,
-
-    #[arg(
-        long = "src",
-        value_name = "ENDPOINT",
-        help = "Only those opened by this sender: ADDRESS[/LENGTH][:PORT], [IPV6]:PORT or :PORT, before or after translation"
-    )]
-    source: Option<EndpointFilter>,
-
-    #[arg(
-        long = "dst",
-        value_name = "ENDPOINT",
-        help = "Only those opened to this receiver: ADDRESS[/LENGTH][:PORT], [IPV6]:PORT or :PORT, before or after translation"
-    )]
-    destination: Option<EndpointFilter>,
-
-    /// Only those in this state
-    #[arg(long, value_parser = state_parser())]
-    state: Option<Phase>,
 }
 
 impl Args {
     /// What is to be done, for messages.
     pub(super) fn intent(&self) -> &'static str {
         match self.action {
+            None if self.watch => "watch the flows",
             None => "list the flows",
             Some(Action::Delete(_)) => "end flows",
         }
@@ -107,15 +94,16 @@ impl Args {
 /// Prints the connections, or ends them.
 pub fn run(args: &Args, context: &Context) -> Result<()> {
     match &args.action {
+        None if args.watch => watch::watch(&args.filter, args.interval, context),
         None => list(args, context),
-        Some(Action::Delete(delete)) => end(&delete.filter.filter(), context),
+        Some(Action::Delete(delete)) => end(&delete.filter, context),
     }
 }
 
 fn list(args: &Args, context: &Context) -> Result<()> {
     let maps = Maps::open(&context.pin_dir)?;
     let now = clock::now()?;
-    let filter = args.filter.filter();
+    let filter = args.filter.filter(&maps)?;
     let v4 = found::<V4>(args, &maps, &filter, now)?;
     let v6 = found::<V6>(args, &maps, &filter, now)?;
     if args.count {
@@ -127,11 +115,11 @@ fn list(args: &Args, context: &Context) -> Result<()> {
     render::show(context, &Flows::new(&v4, &v6, &maps.settings()?.timeouts, now))
 }
 
-fn end(filter: &Filter, context: &Context) -> Result<()> {
+fn end(filter: &FilterArgs, context: &Context) -> Result<()> {
     let _lock = context.pin_dir.lock()?;
     let maps = Maps::open(&context.pin_dir)?;
-    let now = clock::now()?;
-    let ended = end_matching::<V4>(&maps, filter, now)? + end_matching::<V6>(&maps, filter, now)?;
+    let (filter, now) = (filter.filter(&maps)?, clock::now()?);
+    let ended = end_matching::<V4>(&maps, &filter, now)? + end_matching::<V6>(&maps, &filter, now)?;
     context.say(&format!("ended {ended} {}", if ended == 1 { "flow" } else { "flows" }))
 }
 
@@ -157,27 +145,17 @@ fn matching<A: Select>(connections: &Connections<A>, maps: &Maps, filter: &Filte
     Ok(flows)
 }
 
-impl FilterArgs {
-    fn filter(&self) -> Filter {
-        let Self { protocol, source, destination, state } = *self;
-        Filter { protocol, source, destination, state }
-    }
-}
-
-pub(super) fn protocol(text: &str) -> Result<Protocol, &'static str> {
-    let named = PROTOCOLS.into_iter().find(|protocol| protocol.name() == Some(text));
-    let numbered = || text.parse().ok().map(Protocol::from_number);
-    named.or_else(numbered).ok_or("neither tcp, udp, icmp, icmpv6 or sctp nor a number from 0 to 255")
-}
-
-fn state_parser() -> impl clap::builder::TypedValueParser<Value = Phase> {
-    PossibleValuesParser::new(Phase::ALL.map(Phase::as_str))
-        .try_map(|text| Phase::ALL.into_iter().find(|phase| phase.as_str() == text).ok_or("unknown state"))
+/// Seconds, with a fraction or not, such as `0.5`.
+pub(super) fn interval(text: &str) -> Result<Duration, &'static str> {
+    const RANGE: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
+    let seconds = text.parse().ok().filter(|seconds| RANGE.contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or("give seconds from 0.1 to 3600, such as 1 or 0.5")
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use netfwd_common::{abi::Protocol, conntrack::Phase};
 
     use super::*;
 
@@ -194,13 +172,13 @@ mod tests {
     #[test]
     fn filters_are_the_same_for_listing_and_for_ending() {
         let options = "--proto udp --src 192.0.2.0/24 --dst :53 --state unreplied";
-        let listed = parse(&format!("flows {options}")).unwrap().filter.filter();
+        let listed = parse(&format!("flows {options}")).unwrap().filter.unnamed();
         assert_eq!(listed.protocol, Some(Protocol::UDP));
-        assert_eq!(listed.state, Some(Phase::Unreplied));
+        assert_eq!(listed.states, [Phase::Unreplied]);
         let Some(Action::Delete(delete)) = parse(&format!("flows delete {options}")).unwrap().action else {
             panic!("no subcommand");
         };
-        assert_eq!(delete.filter.filter(), listed);
+        assert_eq!(delete.filter.unnamed(), listed);
     }
 
     #[test]
@@ -222,9 +200,20 @@ mod tests {
     }
 
     #[test]
-    fn a_protocol_is_a_name_or_a_number() {
-        assert_eq!((protocol("icmpv6"), protocol("47")), (Ok(Protocol::ICMPV6), Ok(Protocol::from_number(47))));
-        assert!(protocol("256").is_err() && protocol("TCP").is_err());
+    fn an_interval_is_a_tenth_of_a_second_or_more() {
+        assert_eq!(parse("flows --watch --interval 0.5").unwrap().interval, Duration::from_millis(500));
+        assert_eq!(parse("flows --watch").unwrap().interval, Duration::from_secs(1));
+        for text in ["0", "0.01", "-1", "NaN", "inf", "3601", "x", ""] {
+            assert!(interval(text).is_err(), "{text}");
+        }
+        assert!(parse("flows --interval 2").is_err());
+    }
+
+    #[test]
+    fn watching_is_neither_counting_nor_ending() {
+        for text in ["flows --watch --count", "flows --watch --bindings", "flows --watch delete --all"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Packets go on changing the records meanwhile. A record's tuples are written before [`State::LIVE`] is set and stay
 //! until it is cleared, so a copy is whole if its state was that of the same live connection before and after.
 
+mod changes;
+
 use std::{
     collections::HashMap,
     marker::PhantomData,
@@ -28,9 +30,12 @@ use crate::family::Family;
 
 const WORD: usize = size_of::<u64>();
 
+pub use changes::{Change, changes};
+
 /// The records of all connections of a family.
 pub struct Connections<A> {
     memory: MmapRaw,
+    count: u32,
     used: u32,
     family: PhantomData<A>,
 }
@@ -58,10 +63,16 @@ impl<A: Select> Connections<A> {
         let count = map.info().with_context(failed)?.max_entries();
         let length = count as usize * size_of::<Connection<A>>();
         let memory = MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd()).with_context(failed)?;
-        Ok(Self { memory, used: maps.high_water::<A>()?.min(count), family: PhantomData })
+        Ok(Self { memory, count, used: maps.high_water::<A>()?.min(count), family: PhantomData })
     }
 
-    /// Copies of the connections that live at `now`.
+    /// From now on also sees the records that were used for the first time meanwhile.
+    pub fn refresh(&mut self, maps: &Maps) -> Result<()> {
+        self.used = maps.high_water::<A>()?.min(self.count);
+        Ok(())
+    }
+
+    /// Copies of the connections that live at `now`, in the order of their slots.
     pub fn live(&self, maps: &Maps, now: u64) -> Result<Vec<Flow<A>>> {
         let mut flows = self.records(maps, now)?;
         flows.retain(|flow| Side::is_of_packets(flow.connection.original.side));
@@ -160,6 +171,12 @@ impl<A: Family> Record<'_, A> {
 }
 
 impl<A: Family> Flow<A> {
+    /// How many records there were in its slot, this one included: with the slot it tells records apart.
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        State(self.connection.state).incarnation()
+    }
+
     /// Where it is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -29,6 +29,9 @@ pub enum OpenError {
     /// Nothing is pinned.
     #[error("netfwd is not attached (no maps in {0}): run `netfwd attach IFACE` first")]
     NotAttached(String),
+    /// What was pinned is not any more.
+    #[error("netfwd was detached meanwhile")]
+    Detached,
     /// What is pinned cannot be seen from here.
     #[error("{0}")]
     Hidden(String),
@@ -87,6 +90,16 @@ impl Maps {
             // Whoever pinned them did not come to their end.
             0 => Err(OpenError::not_attached(pin_dir).into()),
             found => Err(OpenError::OtherVersion { directory: directory(), found }.into()),
+        }
+    }
+
+    /// Fails if these are not the maps that are pinned any more: then nobody writes them.
+    pub fn check_pinned(&self, pin_dir: &PinDir) -> Result<()> {
+        let path = pin_dir.map(names::SETTINGS);
+        let pinned = if path.exists() { Some(first::<Settings>(&typed(pin_dir, names::SETTINGS)?)?) } else { None };
+        match pinned {
+            Some(pinned) if pinned.attached == self.settings()?.attached => Ok(()),
+            _ => Err(OpenError::Detached.into()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! `netfwd flows`.
 
-use std::{collections::HashMap, fmt};
+mod event;
+
+use std::fmt;
 
 use netfwd_common::abi::{Connection, Timeouts, Tuple, V4, V6};
 use serde::Serialize;
@@ -11,6 +13,8 @@ use crate::{
     family::Family,
     render::{self, Column, Listing},
 };
+
+pub use event::{Event, Kind, Names};
 
 /// Connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,7 +102,7 @@ impl Flows {
     /// What the flows of both families look like at `now`.
     #[must_use]
     pub fn new(v4: &[Flow<V4>], v6: &[Flow<V6>], timeouts: &Timeouts, now: u64) -> Self {
-        let mut names = HashMap::new();
+        let mut names = Names::new();
         let mut flows: Vec<_> = v4.iter().map(|flow| Entry::new(flow, &mut names, timeouts, now)).collect();
         flows.extend(v6.iter().map(|flow| Entry::new(flow, &mut names, timeouts, now)));
         flows.sort_by_key(|entry| entry.created);
@@ -107,7 +111,7 @@ impl Flows {
 }
 
 impl Entry {
-    fn new<A: Family>(flow: &Flow<A>, names: &mut HashMap<u32, Interface>, timeouts: &Timeouts, now: u64) -> Self {
+    fn new<A: Family>(flow: &Flow<A>, names: &mut Names, timeouts: &Timeouts, now: u64) -> Self {
         let Connection { original, reply, packets, bytes, interface, created, .. } = flow.connection;
         let (age, expires_in) = (flow.age(now), flow.expires_in(timeouts, now));
         Self {
@@ -242,10 +246,10 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn listing() -> Flows {
+    pub(super) fn entry() -> Entry {
         let address = |last, port| Address { address: [192, 0, 2, last].into(), port };
         let way = |source, destination, packets| Way { source, destination, packets, bytes: 60 * packets };
-        let flow = Entry {
+        Entry {
             protocol: "tcp".to_owned(),
             state: "established",
             uplink: Interface { name: Some("eth0".to_owned()), index: 2 },
@@ -256,8 +260,11 @@ mod tests {
             created: 0,
             age: 12_345_678_901,
             expires_in: 7428 * SECOND,
-        };
-        Flows { flows: vec![flow] }
+        }
+    }
+
+    fn listing() -> Flows {
+        Flows { flows: vec![entry()] }
     }
 
     #[test]
