@@ -14,6 +14,7 @@ pub mod run;
 pub mod stats;
 pub mod status;
 pub mod timeouts;
+pub mod top;
 pub mod trace;
 pub mod unmap;
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Unmap(unmap::Args),
     List(list::Args),
     Flows(Box<flows::Args>),
+    Top(top::Args),
     Stats(stats::Args),
     Status(status::Args),
     Explain(explain::Args),
@@ -64,6 +66,7 @@ impl Command {
             Self::Unmap(args) => unmap::run(args, context),
             Self::List(args) => list::run(args, context),
             Self::Flows(args) => flows::run(args, context),
+            Self::Top(args) => top::run(args, context),
             Self::Stats(args) => stats::run(args, context),
             Self::Status(args) => status::run(args, context),
             Self::Explain(args) => explain::run(args, context),
@@ -85,6 +88,7 @@ impl Command {
             Self::Unmap(_) => "unmap".to_owned(),
             Self::List(_) => "list the mappings".to_owned(),
             Self::Flows(args) => args.intent().to_owned(),
+            Self::Top(_) => "show what goes on".to_owned(),
             Self::Stats(_) => "show the counters".to_owned(),
             Self::Status(_) => "show the status".to_owned(),
             Self::Explain(args) => args.intent(),

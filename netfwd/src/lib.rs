@@ -23,5 +23,6 @@ pub mod metrics;
 pub mod persist;
 pub mod render;
 pub mod report;
+pub mod top;
 pub mod trace;
 pub mod uplink;

@@ -34,7 +34,7 @@ pub struct Traffic {
 }
 
 /// An address and a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Address {
     /// The address.
     pub address: IpAddr,
@@ -88,7 +88,7 @@ impl Interface {
         Self { name, index }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.name.clone().unwrap_or_else(|| format!("ifindex {} (gone)", self.index))
     }
 }
@@ -99,7 +99,7 @@ impl Traffic {
         counters.into_iter().fold(Self::default(), |sum, Counter { packets, bytes }| sum.plus(Self { packets, bytes }))
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self { packets: self.packets.wrapping_add(other.packets), bytes: self.bytes.wrapping_add(other.bytes) }
     }
 

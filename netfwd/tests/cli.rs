@@ -9,8 +9,8 @@ use std::{
 };
 
 const VERBS: &[&str] = &[
-    "attach", "detach", "map", "unmap", "list", "flows", "stats", "status", "timeouts", "run", "explain", "trace",
-    "apply", "export", "check",
+    "attach", "detach", "map", "unmap", "list", "flows", "top", "stats", "status", "timeouts", "run", "explain",
+    "trace", "apply", "export", "check",
 ];
 /// Set, it writes the help texts instead of comparing them.
 const BLESS: &str = "NETFWD_BLESS";
@@ -66,6 +66,7 @@ fn wrong_usage_has_exit_code_2_and_says_what_is_wrong() {
         ("flows --watch --interval 0", "give seconds from 0.1 to 3600, such as 1 or 0.5"),
         ("flows --interval 1", "--watch"),
         ("flows --watch --count", "cannot be used with"),
+        ("top --interval x", "give seconds from 0.1 to 3600, such as 1 or 0.5"),
         ("flows --dst 192.0.2.1:65536", "give ADDRESS[/LENGTH][:PORT[-PORT]] or :PORT[-PORT]"),
         ("flows --state open", "[possible values: "),
         ("flows --bindings --state replied", "cannot be used with"),

@@ -54,6 +54,13 @@ impl Counted {
         Self { phases: Phase::ALL.into_iter().map(|phase| (phase.as_str(), 0)).collect(), shared: 0, maximum }
     }
 
+    /// Counts the live records of a family, and adds its connections to those of their rules.
+    pub fn of<A: Select>(maps: &Maps, records: &[Flow<A>], by_rule: &mut HashMap<Rule, u64>) -> Result<Self> {
+        let mut counted = Self::new(maps.settings()?.max_flows[A::FAMILY]);
+        records.iter().for_each(|record| counted.add(record, by_rule));
+        Ok(counted)
+    }
+
     /// How many connections.
     #[must_use]
     pub fn active(&self) -> usize {
@@ -71,11 +78,7 @@ impl Counted {
 }
 
 fn count<A: Select>(maps: &Maps, by_rule: &mut HashMap<Rule, u64>) -> Result<Counted> {
-    let mut counted = Counted::new(maps.settings()?.max_flows[A::FAMILY]);
-    for record in Connections::<A>::open(maps)?.records(maps, clock::now()?)? {
-        counted.add(&record, by_rule);
-    }
-    Ok(counted)
+    Counted::of(maps, &Connections::<A>::open(maps)?.records(maps, clock::now()?)?, by_rule)
 }
 
 #[cfg(test)]

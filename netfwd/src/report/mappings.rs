@@ -48,7 +48,7 @@ pub struct Entry {
 }
 
 /// Host ports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Host {
     /// `null` is any address of the host of the container's family.
     pub address: Option<IpAddr>,
@@ -81,7 +81,12 @@ pub struct Flows {
 impl Mappings {
     /// Reads the maps.
     pub fn gather(maps: &Maps) -> Result<Self> {
-        let (census, labels) = (Census::take(maps)?, Labels::read(maps)?);
+        Self::with(maps, &Census::take(maps)?)
+    }
+
+    /// Reads the counters; `census` is of the same maps.
+    pub fn with(maps: &Maps, census: &Census) -> Result<Self> {
+        let labels = Labels::read(maps)?;
         let entry = |Installed { mapping, rule }| {
             let Through { original, reply, flows } = Through::read(maps, rule)?;
             let flows = Flows { active: census.by_rule.get(&rule).copied().unwrap_or_default(), total: flows };
@@ -105,6 +110,23 @@ impl Entry {
             out: Traffic::default(),
             flows: Flows::default(),
         }
+    }
+}
+
+impl Entry {
+    /// The host's part, such as `*:8080`.
+    #[must_use]
+    pub fn host_text(&self) -> String {
+        let any = if self.container.address.is_ipv4() { "*" } else { "[::]" };
+        let address = self.host.address.map_or_else(|| any.to_owned(), bracketed);
+        format!("{address}:{}", ports(self.host.port_first, self.host.port_last))
+    }
+
+    /// The container's part, such as `172.17.0.2:80`.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let Container { address, port_first, port_last } = self.container;
+        format!("{}:{}", bracketed(address), ports(port_first, port_last))
     }
 }
 
@@ -143,12 +165,10 @@ impl Listing for Mappings {
 }
 
 fn row(entry: &Entry) -> [String; 11] {
-    let Entry { protocol, host, container, origin, name, r#in, out, flows } = entry;
-    let any = if container.address.is_ipv4() { "*" } else { "[::]" };
-    let address = host.address.map_or_else(|| any.to_owned(), bracketed);
+    let Entry { protocol, origin, name, r#in, out, flows, .. } = entry;
     [
-        format!("{address}:{}", ports(host.port_first, host.port_last)),
-        format!("{}:{}", bracketed(container.address), ports(container.port_first, container.port_last)),
+        entry.host_text(),
+        entry.target(),
         protocol.clone(),
         origin.to_string(),
         name.clone().unwrap_or_else(|| "-".to_owned()),
@@ -166,11 +186,18 @@ fn ports(first: u16, last: u16) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::mapping::tests::mapping;
+
+    /// A mapping of Docker's through which this went in each direction.
+    pub(crate) fn used(text: &str, name: &str, traffic: Traffic) -> Entry {
+        let label = Label { origin: Origin::Docker, name: name.to_owned() };
+        let flows = Flows { active: 1, total: 2 };
+        Entry { r#in: traffic, out: traffic, flows, ..Entry::unused(&mapping(text), label) }
+    }
 
     fn listing() -> Mappings {
         let used = Entry {

@@ -217,7 +217,7 @@ impl Listing for Stats {
 
 impl Stats {
     /// Every hook that counts: its interface, what it is called, and its counters.
-    fn hooks(&self) -> impl Iterator<Item = (&Interface, &'static str, &Direction)> {
+    pub(crate) fn hooks(&self) -> impl Iterator<Item = (&Interface, &'static str, &Direction)> {
         let uplinks = self.uplinks.iter().flat_map(|Uplink { interface, ingress, egress }| {
             [(interface, "ingress", ingress), (interface, "egress", egress)]
         });
@@ -302,10 +302,20 @@ impl Flows {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Of an uplink through which this went in each direction, and of whose packets two were dropped.
+    pub(crate) fn example(translated: Traffic, created: u64) -> Stats {
+        let direction = || Direction::new(vec![(Reason::FastPath, translated), (Reason::TableFull, traffic(2))]);
+        let interface = Interface { name: Some("eth0".to_owned()), index: 2 };
+        let uplinks = vec![Uplink { interface, ingress: direction(), egress: direction() }];
+        let ipv4 = Table { active: 1, shared: 1, maximum: 1000 };
+        let flows = Flows { active: 1, maximum: 1250, ipv4, created, ..Flows::default() };
+        Stats { uplinks, bridges: Vec::new(), flows, port_allocation_failures: 0 }
+    }
 
     fn traffic(packets: u64) -> Traffic {
         Traffic { packets, bytes: packets * 100 }

@@ -29,6 +29,7 @@ use crate::{
     host::{forwarding::Switch, kernel},
 };
 
+pub(crate) use interfaces::uplinks;
 pub use interfaces::{Bridge, Isolation, Masqueraded, Options, Segments, Uplink, Xdp};
 pub use paths::{Container, Member, Path, Why};
 
@@ -97,7 +98,7 @@ impl Status {
         let now = clock::now()?;
         let listed: Vec<_> =
             names::MAPS.into_iter().map(|name| map(pin_dir, maps, name, now)).collect::<Result<_>>()?;
-        let uplinks = interfaces::uplinks(pin_dir, maps, host)?;
+        let uplinks = uplinks(pin_dir, maps, host)?;
         let has_fast_uplink = uplinks.iter().any(|uplink| uplink.path == Path::Fast);
         let has_xdp = uplinks.iter().any(|uplink| uplink.xdp.mode.is_some());
         let paths = Paths::new(pin_dir, maps, host, has_fast_uplink, has_xdp)?;

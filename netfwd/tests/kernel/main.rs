@@ -27,3 +27,4 @@ mod sockets;
 mod support;
 mod timeouts;
 mod trace;
+mod watching;

@@ -128,7 +128,7 @@ pub struct Segments {
 }
 
 /// The uplinks.
-pub(super) fn uplinks(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<Uplink>> {
+pub(crate) fn uplinks(pin_dir: &PinDir, maps: &Maps, host: &Host) -> Result<Vec<Uplink>> {
     let mut uplinks = Vec::new();
     for (ifindex, known) in maps.uplinks()? {
         let (mut subnets, mut exclusions) = (Vec::new(), Vec::new());

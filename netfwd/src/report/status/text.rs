@@ -134,6 +134,11 @@ fn hook_text(attachments: &[Attachment], directions: &[Direction]) -> String {
 }
 
 impl Uplink {
+    /// Its name and the path of its packets.
+    pub(crate) fn summary(&self) -> String {
+        format!("{} {}{}", self.interface.text(), self.path.text(), self.xdp.text())
+    }
+
     fn cells(&self) -> [String; 8] {
         let hook = hook_text(&self.attachments, &Direction::ALL);
         let exclusions = self.exclusions.iter().map(|network| format!("not to {network}"));

@@ -1,0 +1,211 @@
+//! `netfwd flows --watch` and `netfwd top`: what goes on, as it does.
+
+use std::{
+    num::NonZero,
+    time::{Duration, Instant},
+};
+
+use lab::{Lab, Process, Terminal, Topology, UdpEcho, WebServer, curl};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    sockets::{echoes, udp},
+    support::{json as listed, lab, refused, said},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const LINES: NonZero<u16> = NonZero::new(36).unwrap();
+const COLUMNS: NonZero<u16> = NonZero::new(120).unwrap();
+const SIZE: [u16; 2] = [LINES.get(), COLUMNS.get()];
+
+fn attached() -> Lab {
+    let lab = lab(&Topology::default());
+    said(&lab, &["attach", "ens33"]);
+    lab
+}
+
+/// Starts watching; a flow that is made before the first look is no news, so this waits until there was one.
+fn watch(lab: &Lab, options: &[&str]) -> Process {
+    let watching = lab.spawn_netfwd(&[&["flows", "--watch", "--interval", "0.1"], options].concat()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    watching
+}
+
+/// The port from which a client asked, according to the web server in the container.
+fn client_port(server: &WebServer) -> u16 {
+    let log = server.log().unwrap();
+    let line = log.iter().find(|line| line.contains("url:")).unwrap();
+    line.split(':').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_curl_s_flow_is_seen_to_come_and_go() {
+    let lab = attached();
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("index.html"), "page").unwrap();
+    let server = WebServer::start(&lab.containers()[0], 80, site.path()).unwrap();
+    said(&lab, &["map", "8080:172.17.0.2:80", "8081:172.17.0.3:80"]);
+    said(&lab, &["timeouts", "tcp-closing=1"]);
+    let (mut text, mut lines) = (watch(&lab, &[]), watch(&lab, &["--json", "--mapping", "8080"]));
+    let mut other = watch(&lab, &["--mapping", "8081"]);
+    curl(lab.client(), "http://192.168.137.104:8080/", &[]).unwrap();
+
+    let port = client_port(&server);
+    let original = format!("192.168.137.1:{port} -> 192.168.137.104:8080  172.17.0.2:80 -> 192.168.137.1:{port}");
+    let begun = text.wait_for_line("[NEW]", PATIENCE).unwrap();
+    assert!(begun.starts_with("[NEW] tcp ") && begun.ends_with(&original), "{begun}");
+    let ended = text.wait_for_line("[END]", PATIENCE).unwrap();
+    assert!(ended.starts_with("[END] tcp    closing ") && ended.contains(&original), "{ended}");
+
+    lines.wait_for_line("\"end\"", PATIENCE).unwrap();
+    let said = lines.stdout().unwrap();
+    let events: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| &event["event"]).collect();
+    assert_eq!(kinds, ["new", "end"]);
+    assert_eq!(events[0]["original"]["source"], json!({ "address": "192.168.137.1", "port": port }));
+    assert!(events[1]["reply"]["bytes"].as_u64().unwrap() > 100, "{}", events[1]);
+    assert_eq!(text.stdout().unwrap().lines().count(), 2);
+    other.signal(Signal::SIGTERM).unwrap();
+    assert_eq!(other.wait(PATIENCE).unwrap().stdout, "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn watching_ends_when_netfwd_is_detached() {
+    let lab = attached();
+    let mut watching = watch(&lab, &[]);
+    said(&lab, &["detach", "--all"]);
+    let output = watching.wait(PATIENCE).unwrap();
+    assert_eq!(output.stderr, "netfwd: cannot watch the flows: netfwd was detached meanwhile\n");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn flows_are_found_by_all_that_tells_them_apart() {
+    let lab = attached();
+    let _echoes = [0, 1].map(|number| UdpEcho::start(&lab.containers()[number], 53).unwrap());
+    let _outside = UdpEcho::start(lab.client(), 7000).unwrap();
+    said(&lab, &["map", "5300:172.17.0.2:53/udp", "5301:172.17.0.3:53/udp"]);
+    let client = udp(lab.client(), 40_000);
+    assert!(echoes(&client, ([192, 168, 137, 104], 5300).into()));
+    assert!(echoes(&client, ([192, 168, 137, 104], 5301).into()));
+    assert!(echoes(&udp(&lab.containers()[0], 40_001), ([192, 168, 137, 1], 7000).into()));
+    let count = |options: &str| -> u64 {
+        let words: Vec<_> = options.split_whitespace().collect();
+        listed(&lab, &[&["flows", "--count"], &words[..]].concat())["count"].as_u64().unwrap()
+    };
+    for (options, expected) in [
+        ("", 3),
+        ("--mapping 5300/udp", 1),
+        ("--nat destination", 2),
+        ("--nat source", 1),
+        ("--interface ens33", 3),
+        ("--reply-src 172.17.0.3", 1),
+        ("--orig-dst :5300-5301", 2),
+        ("--orig-dst 172.17.0.2", 0),
+        ("--reply-dst 192.168.137.1:40000", 2),
+        ("--src 192.168.137.1 --sport 40000-40001", 2),
+        ("--family ipv6", 0),
+        ("--status replied --state replied,unreplied", 3),
+        ("--status unreplied", 0),
+    ] {
+        assert_eq!(count(options), expected, "{options}");
+    }
+    let unknown = refused(&lab, &["flows", "--mapping", "web"], 1);
+    assert!(unknown.contains("there is no mapping web: `netfwd list` shows all"), "{unknown}");
+    assert_eq!(said(&lab, &["flows", "delete", "--mapping", "5301/udp"]), "ended 1 flow\n");
+    assert_eq!(count(""), 2);
+}
+
+/// What a terminal shows after all that was written to it.
+fn screen(terminal: &Terminal) -> vt100::Parser {
+    let mut parser = vt100::Parser::new(LINES, COLUMNS, 0);
+    parser.process(&terminal.written());
+    parser
+}
+
+/// Waits until a line of the screen is like that.
+fn wait_for(terminal: &Terminal, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let shown = screen(terminal).screen().contents();
+        if let Some(line) = shown.lines().find(|line| is_it(line)) {
+            return line.to_owned();
+        }
+        assert!(Instant::now() < deadline, "no {what} in:\n{shown}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// That nothing of the program is left on its terminal.
+fn assert_restored(terminal: &Terminal) {
+    let parser = screen(terminal);
+    let screen = parser.screen();
+    assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{}", screen.contents());
+    assert!(terminal.is_cooked().unwrap());
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn top_shows_a_mapping_s_rate_ends_a_flow_and_leaves_the_terminal_as_it_was() {
+    let lab = attached();
+    let _echo = UdpEcho::start(&lab.containers()[0], 53).unwrap();
+    said(&lab, &["map", "5300:172.17.0.2:53/udp"]);
+    let mut top = lab.netfwd_in_terminal(&["top", "--interval", "0.5"], SIZE).unwrap();
+    wait_for(&top, "mapping", |line| line.contains("*:5300"));
+    assert!(screen(&top).screen().alternate_screen() && !top.is_cooked().unwrap());
+
+    let client = udp(lab.client(), 40_000);
+    let target = ([192, 168, 137, 104], 5300).into();
+    let sending = Instant::now();
+    let has_rate =
+        |line: &str| line.contains("*:5300") && line.split_whitespace().nth(4).is_some_and(|rate| rate != "0");
+    while !screen(&top).screen().contents().lines().any(has_rate) {
+        assert!(echoes(&client, target) && sending.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    wait_for(&top, "flow", |line| line.contains("192.168.137.1:40000") && line.contains(">172.17.0.2:53"));
+
+    top.press("\tx").unwrap();
+    wait_for(&top, "question", |line| line.contains("end udp 192.168.137.1:40000 -> 192.168.137.104:5300? y/n"));
+    top.press("y").unwrap();
+    wait_for(&top, "answer", |line| line.contains("ended 1 flow"));
+    assert_eq!(said(&lab, &["flows", "--count"]), "0\n");
+
+    top.press("q").unwrap();
+    assert!(top.wait(PATIENCE).unwrap().success());
+    assert_restored(&top);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn top_leaves_the_terminal_as_it_was_when_it_is_ended_by_others() {
+    let lab = attached();
+    let mut terminated = lab.netfwd_in_terminal(&["top"], SIZE).unwrap();
+    wait_for(&terminated, "frame", |line| line.contains("ens33 fast"));
+    terminated.signal(Signal::SIGTERM).unwrap();
+    assert!(terminated.wait(PATIENCE).unwrap().success());
+    assert_restored(&terminated);
+
+    let mut detached = lab.netfwd_in_terminal(&["top"], SIZE).unwrap();
+    wait_for(&detached, "frame", |line| line.contains("ens33 fast"));
+    said(&lab, &["detach", "--all"]);
+    assert_eq!(detached.wait(PATIENCE).unwrap().code(), Some(1));
+    assert_restored(&detached);
+    wait_for(&detached, "reason", |line| line.contains("netfwd was detached meanwhile"));
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn top_without_a_terminal_says_what_to_do_and_prints_one_frame_if_asked() {
+    let lab = attached();
+    said(&lab, &["map", "8080:172.17.0.2:80"]);
+    let message = refused(&lab, &["top"], 1);
+    assert!(message.contains("this is no terminal") && message.contains("--once"), "{message}");
+    assert!(refused(&lab, &["top", "--once", "--json"], 2).contains("take --json"));
+    let frame = said(&lab, &["top", "--once", "--interval", "0.2"]);
+    assert!(frame.contains("ens33 fast") && frame.contains("*:8080"), "{frame}");
+    assert!(!frame.contains('\x1b'));
+}
