@@ -5,6 +5,7 @@ mod budget;
 mod ci;
 mod demo;
 mod dist;
+mod screens;
 mod setup;
 mod task;
 mod test;
@@ -28,6 +29,7 @@ struct Cli {
 enum Verb {
     Setup(setup::Args),
     Demo(demo::Args),
+    Screens(screens::Args),
     Test(test::Args),
     Vm(vm::Args),
     Ci(ci::Args),
@@ -53,6 +55,7 @@ fn run(verb: Option<Verb>) -> Result<()> {
         None => Ok(Cli::command().print_help()?),
         Some(Verb::Setup(args)) => setup::run(&args),
         Some(Verb::Demo(args)) => demo::run(&args),
+        Some(Verb::Screens(args)) => screens::run(&args),
         Some(Verb::Test(args)) => test::run(&args),
         Some(Verb::Vm(args)) => vm::run(&args),
         Some(Verb::Ci(args)) => ci::run(&args),
