@@ -1,6 +1,7 @@
 //! `netfwd flows --watch` and `netfwd top`: what goes on, as it does.
 
 use std::{
+    net::SocketAddr,
     num::NonZero,
     time::{Duration, Instant},
 };
@@ -208,4 +209,37 @@ fn top_without_a_terminal_says_what_to_do_and_prints_one_frame_if_asked() {
     let frame = said(&lab, &["top", "--once", "--interval", "0.2"]);
     assert!(frame.contains("ens33 fast") && frame.contains("*:8080"), "{frame}");
     assert!(!frame.contains('\x1b'));
+}
+
+/// Times are printed, not judged.
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+#[expect(clippy::print_stderr, reason = "for whoever wants to know what it takes")]
+fn a_hundred_thousand_flows_are_each_told_and_shown() {
+    const PORTS: std::ops::Range<u16> = 10_000..60_000;
+    let lab = attached();
+    said(&lab, &["map", "6000-6001:172.17.0.2:6000-6001/udp"]);
+    let watching = watch(&lab, &[]);
+    let send = |port| {
+        let socket = udp(lab.client(), port);
+        for target in [6000, 6001] {
+            // The container answers to some of them that nobody listens.
+            socket.send_to(b"x", SocketAddr::from(([192, 168, 137, 104], target))).ok();
+        }
+    };
+    PORTS.for_each(send);
+    let count = 2 * PORTS.len();
+    let lines = || watching.stdout().unwrap().lines().filter(|line| line.starts_with("[NEW]")).count();
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while lines() < count && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(said(&lab, &["flows", "--count"]), format!("{count}\n"));
+    assert_eq!(lines(), count);
+    for arguments in [&["flows", "--count"][..], &["top", "--once", "--interval", "0.1"]] {
+        let start = Instant::now();
+        let shown = said(&lab, arguments);
+        eprintln!("{arguments:?}: {:?}", start.elapsed());
+        assert!(shown.contains(&count.to_string()), "{shown}");
+    }
 }
