@@ -133,7 +133,7 @@ impl Lab {
     /// Starts netfwd in the host, in a terminal with this many lines and columns.
     pub fn netfwd_in_terminal(&self, arguments: &[&str], size: [u16; 2]) -> Result<Terminal> {
         let mut command = self.host.command("setsid")?;
-        command.arg("--ctty").arg(&self.netfwd).args(arguments);
+        command.arg("-c").arg(&self.netfwd).args(arguments);
         command.env(PIN_DIR, &self.pin_dir).env("TERM", "xterm").env_remove("NO_COLOR");
         Terminal::start(command, size)
     }

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_program_hears_keys_and_sees_a_terminal_of_the_size() {
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "sh", "-c", "read line; echo got $line; stty size; exit 3"]);
+        command.args(["-c", "sh", "-c", "read line; echo got $line; stty size; exit 3"]);
         let mut terminal = Terminal::start(command, [33, 77]).unwrap();
         terminal.press("abc\n").unwrap();
         assert_eq!(terminal.wait(Duration::from_secs(5)).unwrap().code(), Some(3));

@@ -7,10 +7,11 @@ use nix::kmod::{self, ModuleInitFlags};
 use nix::mount::{self, MsFlags};
 use nix::sys::resource::{self, Resource};
 
-const MOUNTS: [(&str, &str); 8] = [
+const MOUNTS: [(&str, &str); 9] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("devtmpfs", "/dev"),
+    ("devpts", "/dev/pts"),
     ("tmpfs", "/dev/shm"),
     ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),
