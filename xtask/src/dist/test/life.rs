@@ -23,7 +23,7 @@ const COMPLETIONS: [&str; 3] = [
 const PORTS: (u16, u16) = (8080, 80);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What systemd may find fault with, of 10.
-const EXPOSURE: f64 = 4.0;
+const EXPOSURE: f64 = 2.5;
 
 /// The stages of it, each with what is to hold in it.
 pub(super) struct Life<'a> {
