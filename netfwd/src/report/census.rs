@@ -57,7 +57,9 @@ impl Counted {
     /// Counts the live records of a family, and adds its connections to those of their rules.
     pub fn of<A: Select>(maps: &Maps, records: &[Flow<A>], by_rule: &mut HashMap<Rule, u64>) -> Result<Self> {
         let mut counted = Self::new(maps.settings()?.max_flows[A::FAMILY]);
-        records.iter().for_each(|record| counted.add(record, by_rule));
+        for record in records {
+            counted.add(record, by_rule);
+        }
         Ok(counted)
     }
 

@@ -58,7 +58,7 @@ fn a_packet_to_a_mapped_port_goes_where_explain_says_and_explain_changes_nothing
     let capture = Capture::start(&lab.containers()[0], "eth0", "tcp[tcpflags] & tcp-syn != 0").unwrap();
     let mut connection = None;
     let seen = first(capture, || {
-        connection = Some(connect_from(lab.client(), 40000, "192.168.137.104:8080".parse().unwrap()))
+        connection = Some(connect_from(lab.client(), 40000, "192.168.137.104:8080".parse().unwrap()));
     });
     let expected = as_captured(&explanation["result"]["packet"]);
     assert_eq!(expected, "192.168.137.1.40000 > 172.17.0.2.80");

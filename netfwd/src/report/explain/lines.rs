@@ -48,7 +48,6 @@ fn is_mapping<A>(note: &Note<A>) -> bool {
     matches!(note, Note::Mapping { found: Some(_), .. })
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "of what was not found there is mostly nothing to tell")]
 fn line<A: Known>(note: &Note<A>, labels: &Labels) -> Option<String> {
     match note {
         Note::Mapping { protocol, host, found: Some(mapping) } => Some(mapped(*protocol, *host, mapping, labels)),
