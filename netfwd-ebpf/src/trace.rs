@@ -32,8 +32,10 @@ static TRACE_EVENTS: RingBuf<Traced, RING> = RingBuf::new();
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "all that tracing costs while it is off")]
 pub(crate) fn is_on() -> bool {
-    // SAFETY: a map's value, valid while the program runs; volatile, because user space changes it.
-    TRACE_WATCH.get_ptr(0).is_some_and(|watch| unsafe { (&raw const (*watch).until).read_volatile() } != 0)
+    // SAFETY: a map's value, valid while the program runs.
+    let until = TRACE_WATCH.get_ptr(0).map(|watch| unsafe { &raw const (*watch).until });
+    // SAFETY: as above; volatile, because user space changes it.
+    until.is_some_and(|until| unsafe { until.read_volatile() } != 0)
 }
 
 /// Copies the packet as it comes to a hook.
@@ -125,9 +127,8 @@ fn sheet(hook: u32) -> Option<&'static mut Traced> {
     TRACE_SHEETS.get_ptr_mut(hook).map(|sheet| unsafe { &mut *sheet })
 }
 
-/// Keeps the first bytes of one side.
+/// Keeps the first bytes of one side. Inlined, because the verifier believes in the sheet's bounds within one function.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "the verifier believes in the sheet's bounds within one function")]
 fn keep(sheet: &mut Traced, side: usize, length: u32, load: impl FnOnce(*mut c_void, u32) -> i64) {
     const MOST: u32 = TRACED_BYTES as u32;
     sheet.lengths[side] = length;
@@ -135,8 +136,8 @@ fn keep(sheet: &mut Traced, side: usize, length: u32, load: impl FnOnce(*mut c_v
     // From 1 to as many as there is room for, in a form that every kernel believes.
     // SAFETY: a valid reference; volatile, so that the compiler does not see what is possible.
     let kept = unsafe { (&raw const sheet.kept[side]).read_volatile() };
-    let size = (kept.wrapping_sub(1) & (MOST - 1)) + 1;
-    if load(sheet.bytes[side].as_mut_ptr().cast(), size) != 0 {
+    let copied = (kept.wrapping_sub(1) & (MOST - 1)) + 1;
+    if load(sheet.bytes[side].as_mut_ptr().cast(), copied) != 0 {
         sheet.lengths[side] = 0;
     }
 }
@@ -144,6 +145,7 @@ fn keep(sheet: &mut Traced, side: usize, length: u32, load: impl FnOnce(*mut c_v
 /// Sends a sheet to user space if it is watched, and closes it.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the verifier believes in the sheet's bounds within one function")]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "the stack has no room for a copy of the sheet")]
 fn tell(sheet: &mut Traced) {
     if is_watched(sheet) && TRACE_EVENTS.output(&*sheet, 0).is_err() {
         sheet.lost = sheet.lost.wrapping_add(1);
