@@ -1,6 +1,7 @@
 //! What goes into a package and is made by cargo.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,9 +17,21 @@ pub(super) fn all() -> Result<()> {
     let mut program = workspace::cargo();
     program.args(["build", "--release", "--locked", "--package", "netfwd", "--target", TARGET]);
     task::run_quietly("building netfwd", program)?;
+    make_pages(&directory()?.join("pages"))
+}
+
+/// Makes them anew: verbs come and go.
+fn make_pages(directory: &Path) -> Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    }
     let mut pages = workspace::cargo();
-    pages.args(["run", "--locked", "--package", "netfwd", "--example", "pages", "--"]).arg(directory()?.join("pages"));
-    task::run_quietly("making manual pages and completions", pages)
+    pages.args(["run", "--locked", "--package", "netfwd", "--example", "pages", "--"]).arg(directory);
+    task::run_quietly("making manual pages and completions", pages)?;
+    // Debian wants them so (policy 12.1); without their names and times in it, it is the same each time.
+    let mut gzip = Command::new("gzip");
+    gzip.args(["--best", "--no-name", "--recursive"]).arg(directory.join("man"));
+    task::output(&mut gzip).map(drop)
 }
 
 /// Where cargo puts programs for the target, and cargo-deb looks for what is built.
