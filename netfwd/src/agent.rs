@@ -89,7 +89,10 @@ async fn follow(mut looker: Looker, options: &Options, mut told: impl FnMut(News
         let (back, look) = look(looker, desired.clone()).await?;
         looker = back;
         told(News::Look(Box::new(look)))?;
-        notify(&[NotifyState::Ready, NotifyState::Watchdog]);
+        notify(&[NotifyState::Watchdog]);
+        if desired.is_complete() {
+            notify(&[NotifyState::Ready]);
+        }
         select! {
             // What is published is wanted at once.
             news = sources.next(&mut desired) => news?.map_or(Ok(()), &mut told)?,

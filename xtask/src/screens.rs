@@ -17,8 +17,14 @@ use stage::Stage;
 pub(crate) struct Args {}
 
 /// The files in docs/screens, and the commands that are shown there.
-const SCREENS: [(&str, &[&str]); 4] =
-    [("list", &["list"]), ("flows", &["flows"]), ("status", &["status"]), ("top", &["top", "--once"])];
+const SCREENS: [(&str, &[&str]); 6] = [
+    ("list", &["list"]),
+    ("flows", &["flows"]),
+    ("status", &["status"]),
+    ("top", &["top", "--once"]),
+    ("trace", &["trace", "--mapping", "8080", "--count", "10"]),
+    ("apply-dry-run", &["apply", stage::CONFIGURATION, "--dry-run"]),
+];
 
 /// Sets up, builds, and writes a text and a picture for each command.
 pub(crate) fn run(_args: &Args) -> Result<()> {

@@ -87,6 +87,11 @@ impl Desired {
         self.docker = Docker::Known { mappings, networks };
     }
 
+    /// Whether everybody has been heard who is asked: then what is wanted is complete.
+    pub(super) fn is_complete(&self) -> bool {
+        self.docker != Docker::Asked
+    }
+
     /// Whether an uplink may be attached, or attached otherwise. One that is attached stays as it is until all are heard.
     pub(super) const fn may_attach(&self, is_attached: bool) -> bool {
         match self.docker {

@@ -30,7 +30,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     if args.all { detach_all(context, &host) } else { detach(args, context, &host) }
 }
 
-fn detach_all(context: &Context, host: &Host) -> Result<()> {
+/// Detaches from everything, and says so.
+pub(super) fn detach_all(context: &Context, host: &Host) -> Result<()> {
     if uplinks::detach_all(&context.pin_dir, host)? {
         context.say(&format!("detached, and removed everything in {}", context.pin_dir.path().display()))
     } else {

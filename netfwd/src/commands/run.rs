@@ -9,20 +9,24 @@ use anyhow::{Result, bail};
 
 use crate::{
     agent::{self, News, Options},
-    cli, clock, config,
+    cli, clock,
+    commands::detach,
+    config,
     context::Context,
+    datapath::uplinks::Host,
     log,
     metrics::{self, Pulse, Server, Source},
 };
 use line::Line;
 use outcome::Teller;
 
-/// Follow the addresses of the host, until it is told to end
+/// Bring about what is wanted, and follow the host, until it is told to end
 ///
-/// Stays in the foreground and does what an attach of each attached uplink would do, whenever an address or a bridge of
-/// this host has changed: new flows get the uplink's new address, flows of an address that is gone end, the subnets of
-/// new bridges are masqueraded too. An address that is still there is kept, also when the uplink gets a better one.
-/// Prints a line for each change. Uplinks may be attached before and after it is started.
+/// Stays in the foreground. Attaches the uplinks that are asked for, and maps what the configuration says, what Docker
+/// publishes, and what `netfwd map --persist` has kept. Does what an attach of each attached uplink would do, whenever an
+/// address or a bridge of this host has changed: new flows get the uplink's new address, flows of an address that is gone
+/// end, the subnets of new bridges are masqueraded too. An address that is still there is kept, also when the uplink gets a
+/// better one. Prints a line for each change. Uplinks may be attached before and after it is started.
 ///
 /// The translation does not depend on it: when it ends, the kernel goes on with what it knew last. SIGTERM and SIGINT
 /// end it.
@@ -45,6 +49,10 @@ pub struct Args {
     /// /var/run/docker.sock.
     #[arg(long)]
     docker: bool,
+
+    /// At the end detach from everything, which ends all flows; unless given, the kernel goes on without the process
+    #[arg(long)]
+    detach_on_exit: bool,
 
     /// Serve metrics for Prometheus at /metrics and the health at /healthz; at 127.0.0.1:19753 unless given
     ///
@@ -102,7 +110,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
         told.warnings.iter().for_each(Line::warn);
         told.lines.iter().for_each(Line::inform);
         Ok(())
-    })
+    })?;
+    if args.detach_on_exit { detach::detach_all(context, &Host::look()?) } else { Ok(()) }
 }
 
 fn serve(options: metrics::Options, context: &Context, pulse: &Arc<Pulse>) -> Result<Server> {

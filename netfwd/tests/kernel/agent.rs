@@ -10,14 +10,14 @@ use std::{
 };
 
 use lab::{Lab, Process, Topology};
+use nix::sys::signal::Signal;
 
-use crate::{
-    sockets::PATIENCE,
-    support::{json, lab, refused, said},
-};
+use crate::support::{json, lab, refused, said};
 
-/// It looks at everything every 5 seconds.
-const NEXT_LOOK: Duration = Duration::from_secs(10);
+/// An attach takes a while where the processor is emulated: the kernel verifies the programs.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// It looks at everything every 5 seconds, and attaches.
+const NEXT_LOOK: Duration = Duration::from_mins(3);
 const MAPPED: &str = "mapped 8080/tcp to 172.17.0.2:80";
 
 fn agent(lab: &Lab, state: &Path) -> Process {
@@ -44,6 +44,19 @@ fn an_uplink_that_is_asked_for_is_attached_and_again_when_it_was_detached() {
         assert!(Instant::now() < deadline, "not attached again");
     }
     assert_eq!(agent.stderr().unwrap(), "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn what_it_leaves_at_its_end_is_a_matter_of_choice() {
+    let lab = lab(&Topology::default());
+    for (option, is_left) in [(None, true), (Some("--detach-on-exit"), false)] {
+        let mut agent = lab.spawn_netfwd(&[&["run", "--uplink", "ens33"], option.as_slice()].concat()).unwrap();
+        agent.wait_for_line("follows ens33", PATIENCE).unwrap();
+        agent.signal(Signal::SIGTERM).unwrap();
+        agent.succeed(PATIENCE).unwrap();
+        assert_eq!(lab.netfwd_output(&["status"]).unwrap().status.success(), is_left, "{option:?}");
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn options_are_kept_and_what_is_not_given_is_usual_again() {
         "max_segment": { "ipv4": null, "ipv6": null },
         "pick_up": false,
         "fast_path": env::var("NETFWD_FAST_PATH").map_or(true, |value| value == "on"),
+        "isolation": null,
     });
     assert_eq!((&usual["options"], &usual["exclusions"]), (&expected, &json!([])));
     assert!(ping(&lab.containers()[0], IpAddr::from(topology.uplinks[0].clients[0]), 2, 0.02).unwrap().complete());
@@ -68,6 +69,7 @@ fn options_are_kept_and_what_is_not_given_is_usual_again() {
         "max_segment": { "ipv4": 1460, "ipv6": 1440 },
         "pick_up": true,
         "fast_path": false,
+        "isolation": null,
     });
     let chosen = uplink(&lab);
     assert_eq!((&chosen["options"], &chosen["exclusions"]), (&expected, &json!(["10.0.0.0/8"])));

@@ -140,11 +140,18 @@ fn wait_for(terminal: &Terminal, what: &str, is_it: impl Fn(&str) -> bool) -> St
     }
 }
 
-/// That nothing of the program is left on its terminal.
+/// That nothing of the program is left on its terminal, which has it a moment after the program's end.
 fn assert_restored(terminal: &Terminal) {
-    let parser = screen(terminal);
-    let screen = parser.screen();
-    assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{}", screen.contents());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let parser = screen(terminal);
+        let screen = parser.screen();
+        if !screen.alternate_screen() && !screen.hide_cursor() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", screen.contents());
+        std::thread::sleep(Duration::from_millis(50));
+    }
     assert!(terminal.is_cooked().unwrap());
 }
 

@@ -12,9 +12,9 @@ use std::{
 use lab::{Capture, Lab, Topology};
 use nix::sys::signal::Signal;
 
-use super::{agent, ports};
+use super::{PATIENCE, agent, ports};
 use crate::{
-    sockets::{PATIENCE, connect, ignore_interruptions, listener},
+    sockets::{connect, ignore_interruptions, listener},
     support::{lab, said},
 };
 
