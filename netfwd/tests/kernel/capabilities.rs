@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use lab::{Lab, Output, Process, TcpEcho, Topology};
@@ -12,11 +13,13 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
 use crate::{
-    sockets::{PATIENCE, assert_tcp},
+    sockets::assert_tcp,
     support::{self, lab},
 };
 
 const ALL: [&str; 3] = ["bpf", "net_admin", "perfmon"];
+/// An attach takes a while where the processor is emulated: the kernel verifies the programs.
+const SLOW: Duration = Duration::from_mins(3);
 const NOBODY: u32 = 65534;
 const CLIENT: [u8; 4] = [192, 168, 137, 1];
 const HOST: [u8; 4] = [192, 168, 137, 104];
@@ -69,7 +72,7 @@ impl User {
     }
 
     fn output(&self, lab: &Lab, capabilities: &[&str], arguments: &[&str]) -> Output {
-        self.spawn(lab, capabilities, arguments).wait(PATIENCE * 12).unwrap()
+        self.spawn(lab, capabilities, arguments).wait(SLOW).unwrap()
     }
 
     /// What netfwd says when it succeeds.
@@ -123,7 +126,7 @@ fn three_capabilities_are_enough_for_every_verb() {
         assert!(!user.has_pins(), "{hook}");
     }
     let mut agent = user.spawn(&lab, &ALL, &["run", "--uplink", "ens33"]);
-    agent.wait_for_line("mapped 8080/tcp", PATIENCE * 6).unwrap();
+    agent.wait_for_line("mapped 8080/tcp", SLOW).unwrap();
     serves(&lab, 8080);
     user.said(&lab, &["unmap", "8080"]);
     assert_eq!(agent.stderr().unwrap(), "");
