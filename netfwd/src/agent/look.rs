@@ -54,9 +54,10 @@ impl Looker {
     }
 
     pub(super) fn look(&mut self, desired: &Desired) -> Result<Look> {
-        let attached = self.attach(desired)?;
-        // Before the host is followed: what is published is wanted at once.
-        let mappings = self.bring(desired).transpose();
+        // One look at the host for both, because what is published is wanted at once. Following it looks again.
+        let host = Host::look()?;
+        let attached = self.attach(desired, &host)?;
+        let mappings = self.bring(desired, &host).transpose();
         let waiting = mappings.as_ref().and_then(|brought| reset_waiting(brought.as_ref().ok()?).err());
         let detached = self.detach(desired)?;
         let set_timeouts = self.set_timeouts(desired)?;
@@ -65,10 +66,9 @@ impl Looker {
     }
 
     /// Attaches the uplinks that are not attached, or were attached otherwise.
-    fn attach(&mut self, desired: &Desired) -> Result<Vec<Attached>> {
+    fn attach(&mut self, desired: &Desired, host: &Host) -> Result<Vec<Attached>> {
         let mut outcomes = Vec::new();
-        for options in uplinks(desired)? {
-            let host = Host::look()?;
+        for options in uplinks(desired, host)? {
             let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
             let is_attached = is_attached(&self.pin_dir, index)?;
             let wanted = index.map(|index| (index, options.clone()));
@@ -76,7 +76,7 @@ impl Looker {
             if is_attached && is_same || !desired.may_attach(is_attached) {
                 continue;
             }
-            let outcome = self.attach_one(&host, &options);
+            let outcome = self.attach_one(host, &options);
             if let (Ok(_), Some(wanted)) = (&outcome, wanted) {
                 self.attached.insert(options.interface.clone(), wanted);
             }
@@ -99,7 +99,8 @@ impl Looker {
         }
         let Some(lock) = self.pin_dir.try_lock()? else { return Ok(None) };
         let Some(maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(None) };
-        let (host, choices, wanted) = (Host::look()?, maps.choices()?, uplinks(desired)?);
+        let (host, choices) = (Host::look()?, maps.choices()?);
+        let wanted = uplinks(desired, &host)?;
         let is_wanted = |name: &String| wanted.iter().any(|uplink| uplink.interface == *name);
         let (leaving, staying): (Vec<_>, Vec<_>) =
             maps.uplinks()?.into_iter().map(|(index, _)| index).partition(|index| {
@@ -127,11 +128,10 @@ impl Looker {
     }
 
     /// Makes the mappings those that are wanted; those that are kept across reboots are as if the user had just made them.
-    fn bring(&self, desired: &Desired) -> Result<Option<Brought>> {
+    fn bring(&self, desired: &Desired, host: &Host) -> Result<Option<Brought>> {
         let Some(_lock) = self.pin_dir.try_lock()? else { return Ok(None) };
         let Some(mut maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(None) };
-        let interfaces = Host::look()?.interfaces;
-        let host = mappings::Host::look(&interfaces, &[])?;
+        let host = mappings::Host::look(&host.interfaces, &[])?;
         let restored = mappings::restore(&mut maps, &host, self.store.read()?.into_values().collect())?;
         let mut brought = mappings::bring(&mut maps, &host, &desired.origins(), &desired.mappings())?;
         brought.changes.splice(..0, restored);
@@ -150,11 +150,10 @@ fn reset_waiting(brought: &Brought) -> Result<()> {
 }
 
 /// The uplinks that are wanted.
-fn uplinks(desired: &Desired) -> Result<Vec<Options>> {
+fn uplinks(desired: &Desired, host: &Host) -> Result<Vec<Options>> {
     if !desired.has_default_uplinks() {
         return Ok(desired.uplinks());
     }
-    let host = Host::look()?;
     let names = host.netlink.default_uplinks()?.into_iter().map(|index| host.interfaces.name_of(index));
     Ok(names.map(|name| desired.default_uplink(&name)).collect())
 }
