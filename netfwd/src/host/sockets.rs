@@ -97,10 +97,7 @@ impl Sockets {
     /// The sockets that serve any of a mapping's host ports, in the order of their ports.
     #[must_use]
     pub fn serving(&self, host: &HostPorts) -> Vec<Socket> {
-        let serves = |socket: &&Socket| {
-            let is_on_port = socket.protocol == host.protocol && host.ports.contains(socket.local.port());
-            is_on_port && socket.is_server && socket.has(host.address)
-        };
+        let serves = |socket: &&Socket| socket.is_server && socket.is_on(host) && socket.has(host.address);
         let mut serving: Vec<_> = self.0.iter().filter(serves).copied().collect();
         serving.sort_by_key(|socket| socket.local.port());
         serving.dedup_by_key(|socket| socket.local.port());
@@ -115,11 +112,7 @@ impl Sockets {
 pub fn reset_unaccepted(hosts: &[HostPorts]) -> Result<usize> {
     let is_meant = |local: SocketAddr| {
         let socket = Socket::new(Transport::Tcp, local, false, 0);
-        let is_on = |host: &HostPorts| {
-            let is_at = host.address.is_unspecified() || host.address == socket.local.ip();
-            host.protocol == Transport::Tcp && is_at && host.ports.contains(socket.local.port())
-        };
-        hosts.iter().any(is_on)
+        hosts.iter().any(|host| socket.is_on(host) && socket.may_have(host.address))
     };
     match diag::reset_unaccepted(is_meant) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(0),
@@ -131,6 +124,11 @@ impl Socket {
     fn new(protocol: Transport, local: SocketAddr, is_server: bool, inode: u64) -> Self {
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         Self { protocol, local, is_server, inode }
+    }
+
+    /// Whether its port is one of a mapping's.
+    fn is_on(&self, host: &HostPorts) -> bool {
+        self.protocol == host.protocol && host.ports.contains(self.local.port())
     }
 
     /// Whether it is reached at an address of the host, or at any if that is unspecified.
