@@ -267,12 +267,6 @@ impl Maps {
         self.generations.get(&rule_id, 0).with_context(|| cannot_read(names::GENERATIONS))
     }
 
-    /// All generations in force, by rule id.
-    pub fn generations(&self) -> Result<Vec<u32>> {
-        let generations: Result<_, _> = self.generations.iter().collect();
-        generations.with_context(|| cannot_read(names::GENERATIONS))
-    }
-
     /// Whether a rule is in force.
     pub fn is_in_force(&self, rule: Rule) -> Result<bool> {
         Ok(self.generation(rule.id)? == rule.generation)

@@ -281,13 +281,10 @@ fn free_slot(maps: &Maps) -> Result<u32> {
 
 /// What a family's maps hold of an uplink, and the subnets whose rule is not in force.
 pub(super) fn present<A: Select>(maps: &Maps, ifindex: u32) -> Result<(Present<A>, Vec<Subnet<A>>)> {
-    let generations = maps.generations()?;
-    let is_in_force = |subnet: &Subnet<A>| {
-        let Rule { id, generation } = subnet.masquerade.rule;
-        generations.get(id as usize) == Some(&generation)
-    };
-    let subnets = of_uplink(maps.family::<A>().subnets()?, ifindex, |subnet| subnet.uplink);
-    let (subnets, dead) = subnets.into_iter().partition(is_in_force);
+    let (mut subnets, mut dead) = (Vec::new(), Vec::new());
+    for subnet in of_uplink(maps.family::<A>().subnets()?, ifindex, |subnet| subnet.uplink) {
+        if maps.is_in_force(subnet.masquerade.rule)? { &mut subnets } else { &mut dead }.push(subnet);
+    }
     let exclusions = of_uplink(maps.family::<A>().exclusions()?, ifindex, |exclusion| exclusion.uplink);
     Ok((Present { subnets, exclusions }, dead))
 }
