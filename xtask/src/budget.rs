@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::test::FastPath;
+use crate::test::{FastPath, Selection};
 use crate::vm::Job;
 use crate::{setup, task, test, vm, workspace};
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The lines with figures that the tests print on a kernel.
 fn figures(kernel: &str, machine: &vm::Machine) -> Result<Vec<String>> {
-    let job = test::guest_job(kernel, &TESTS.map(str::to_owned), FastPath::On)?;
+    let job = test::guest_job(kernel, Selection::Named(&TESTS.map(str::to_owned)), FastPath::On)?;
     let mut lines = Vec::new();
     if kernel == RUNNING {
         lines.extend(on_running_kernel(&job)?.lines().map(str::to_owned));

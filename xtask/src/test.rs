@@ -16,7 +16,7 @@ use level::Level;
 use report::{Report, Row};
 
 pub(crate) use fast_path::FastPath;
-pub(crate) use guests::job as guest_job;
+pub(crate) use guests::{Selection, job as guest_job};
 
 /// What the user calls the kernel that this runs on.
 const RUNNING: &str = "running";
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Run the kernel tests with netfwd's fast path on or off, where they do not choose themselves
     #[arg(long, value_enum, value_name = "on|off", default_value_t = FastPath::On)]
     fast_path: FastPath,
+    /// In virtual machines, run the tests that are left out there for the time they take too
+    #[arg(long)]
+    thorough: bool,
     #[command(flatten)]
     machine: vm::Machine,
     /// Run only the tests whose names contain this
@@ -56,7 +59,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let result = level.run(&args.filters);
         report.add(Row::new(name, start.elapsed(), result));
     }
-    for row in guests::run(&versions, &args.filters, args.fast_path, &args.machine) {
+    let selection = match &args.filters[..] {
+        [] if args.thorough => Selection::Thorough,
+        [] => Selection::Usual,
+        filters => Selection::Named(filters),
+    };
+    for row in guests::run(&versions, selection, args.fast_path, &args.machine) {
         report.add(row);
     }
     task::say(&report);

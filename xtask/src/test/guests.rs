@@ -18,17 +18,25 @@ const KERNEL_TEST: &str = "kernel";
 const GUEST_TEST: &str = "/bin/kernel-tests";
 const GUEST_CLI: &str = "/bin/netfwd";
 
-/// Tests that run on the running kernel alone, and why.
-const LEFT_OUT: [(&str, &str); 9] = [
+/// Tests that guests never run unless they are named, and why.
+const LEFT_OUT: [(&str, &str); 3] = [
     ("over_nft::", "nftables' own NAT, which proves the scenarios, and says nothing of netfwd"),
+    ("prometheus::", "a Prometheus, which guests have not"),
+    (DOCKER_TESTS, "a Docker Engine, which guests have not"),
+];
+/// Tests that guests run as well with `--thorough`, and why they can do without.
+const LEFT_OUT_FOR_TIME: [(&str, &str); 11] = [
     ("agent::", USER_SPACE),
     ("apply::", USER_SPACE),
     ("check::", USER_SPACE),
     ("configuration::", USER_SPACE),
     ("logs::", USER_SPACE),
+    ("mappings::", USER_SPACE),
     ("metrics::", USER_SPACE),
+    ("options::", USER_SPACE),
+    ("timeouts::", USER_SPACE),
     ("watching::", USER_SPACE),
-    (DOCKER_TESTS, "a Docker Engine, which guests have not"),
+    ("oracle::", "what the same program decides from the same maps on every kernel"),
 ];
 const USER_SPACE: &str = "reads and writes maps as the other commands do, which are tested on every kernel";
 /// Tests with a Docker Engine.
@@ -43,32 +51,60 @@ pub(super) fn level(version: &str, fast_path: FastPath) -> String {
     fast_path.name(&format!("vm {version}"))
 }
 
+/// Which of the kernel tests guests run.
+#[derive(Clone, Copy)]
+pub(crate) enum Selection<'a> {
+    /// What may differ between kernels.
+    Usual,
+    /// All that guests can run.
+    Thorough,
+    /// Those with one of these in their names.
+    Named(&'a [String]),
+}
+
+impl Selection<'_> {
+    /// What is left out, and why.
+    fn left_out(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let (always, for_time) = match self {
+            Self::Usual => (&LEFT_OUT[..], &LEFT_OUT_FOR_TIME[..]),
+            Self::Thorough => (&LEFT_OUT[..], &[][..]),
+            Self::Named(_) => (&[][..], &[][..]),
+        };
+        always.iter().chain(for_time).copied()
+    }
+
+    fn command(self) -> Vec<String> {
+        let options = [GUEST_TEST, "--include-ignored", "--test-threads=1"];
+        let skips = self.left_out().flat_map(|(tests, _)| ["--skip", tests]);
+        let filters = if let Self::Named(filters) = self { filters } else { &[] };
+        options.into_iter().chain(skips).map(str::to_owned).chain(filters.iter().cloned()).collect()
+    }
+}
+
 /// Runs the kernel tests on the kernels of `versions`.
-pub(super) fn run(versions: &[String], filters: &[String], fast_path: FastPath, machine: &Machine) -> Vec<Row> {
+pub(super) fn run(versions: &[String], selection: Selection<'_>, fast_path: FastPath, machine: &Machine) -> Vec<Row> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let run = |versions| run_together(versions, processors, filters, fast_path, machine);
+    let run = |versions| run_together(versions, processors, selection, fast_path, machine);
     versions.chunks(processors).flat_map(run).collect()
 }
 
 fn run_together(
     versions: &[String],
     processors: usize,
-    filters: &[String],
+    selection: Selection<'_>,
     fast_path: FastPath,
     machine: &Machine,
 ) -> Vec<Row> {
     let names: Vec<_> = versions.iter().map(|version| level(version, fast_path)).collect();
     task::headline(&names.join(", "));
-    if filters.is_empty() {
-        for (tests, reason) in LEFT_OUT {
-            task::say(format_args!("left out in guests: {tests} ({reason})"));
-        }
+    for (tests, reason) in selection.left_out() {
+        task::say(format_args!("left out in guests: {tests} ({reason})"));
     }
     let alone = versions.len() == 1;
     let processors = (processors / versions.len()).clamp(1, vm::MOST_PROCESSORS);
     let guests = versions.iter().map(|version| {
         let prefix = if alone { String::new() } else { format!("{version:>4} | ") };
-        let bootable = prepare(version, filters, fast_path);
+        let bootable = prepare(version, selection, fast_path);
         Guest { level: level(version, fast_path), prefix, start: Instant::now(), bootable }
     });
     let guests: Vec<_> = guests.collect();
@@ -80,9 +116,9 @@ fn run_together(
     })
 }
 
-fn prepare(version: &str, filters: &[String], fast_path: FastPath) -> Result<Bootable> {
+fn prepare(version: &str, selection: Selection<'_>, fast_path: FastPath) -> Result<Bootable> {
     match vm::obstacle() {
-        None => Bootable::prepare(&job(version, filters, fast_path)?),
+        None => Bootable::prepare(&job(version, selection, fast_path)?),
         Some(reason) => Err(vm::UnavailableError(reason).into()),
     }
 }
@@ -119,7 +155,7 @@ fn run_tests(bootable: &Bootable, machine: &Machine, processors: usize, prefix: 
 }
 
 /// The kernel tests, to be run in a virtual machine.
-pub(crate) fn job(version: &str, filters: &[String], fast_path: FastPath) -> Result<Job> {
+pub(crate) fn job(version: &str, selection: Selection<'_>, fast_path: FastPath) -> Result<Job> {
     let target = workspace::target_directory()?;
     let arguments = ["test", "--no-run", "--package", "netfwd", "--test", KERNEL_TEST];
     let mut built = workspace::build_static(&target, &arguments)?;
@@ -128,12 +164,5 @@ pub(crate) fn job(version: &str, filters: &[String], fast_path: FastPath) -> Res
     let environment =
         [("NETFWD", GUEST_CLI), ("NETFWD_KERNEL_TESTS", "1"), ("RUST_BACKTRACE", "1"), fast_path.variable()];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    Ok(Job { kernel: version.to_owned(), files, environment, command: command(filters) })
-}
-
-fn command(filters: &[String]) -> Vec<String> {
-    let options = [GUEST_TEST, "--include-ignored", "--test-threads=1"];
-    let left_out = if filters.is_empty() { &LEFT_OUT[..] } else { &[] };
-    let left_out = left_out.iter().flat_map(|(tests, _)| ["--skip", tests]);
-    options.into_iter().chain(left_out).map(str::to_owned).chain(filters.iter().cloned()).collect()
+    Ok(Job { kernel: version.to_owned(), files, environment, command: selection.command() })
 }
