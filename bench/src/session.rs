@@ -52,9 +52,9 @@ impl Session {
         })
     }
 
-    /// Whether a workload is wanted. One that may have to build the tests first is not quick.
+    /// Whether a workload is wanted. One that may have to build the tests first is not quick, nor is Docker.
     pub(crate) fn includes(&self, workload: Workload) -> bool {
-        let by_default = !self.quick || workload != Workload::Cost;
+        let by_default = !self.quick || !matches!(workload, Workload::Cost | Workload::Docker);
         if self.only.is_empty() { by_default } else { self.only.contains(&workload) }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod cost;
+pub(crate) mod docker;
 pub(crate) mod growth;
 pub(crate) mod localhost;
 pub(crate) mod new_flows;
@@ -28,6 +29,8 @@ pub(crate) enum Workload {
     Localhost,
     /// Publishing ports
     Ports,
+    /// `docker run` with published ports
+    Docker,
     /// Many connections and many mappings
     Growth,
     /// What netfwd's programs cost by themselves
@@ -36,12 +39,13 @@ pub(crate) enum Workload {
 
 type Run = fn(&mut Session) -> Result<()>;
 
-const ALL: [(Workload, &str, Run); 7] = [
+const ALL: [(Workload, &str, Run); 8] = [
     (Workload::Packets, packets::TITLE, packets::run),
     (Workload::NewFlows, new_flows::TITLE, new_flows::run),
     (Workload::Tcp, tcp::TITLE, tcp::run),
     (Workload::Localhost, localhost::TITLE, localhost::run),
     (Workload::Ports, ports::TITLE, ports::run),
+    (Workload::Docker, docker::TITLE, docker::run),
     (Workload::Growth, growth::TITLE, growth::run),
     (Workload::Cost, cost::TITLE, cost::run),
 ];

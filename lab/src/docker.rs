@@ -19,8 +19,8 @@ use crate::process::Process;
 /// search path.
 const DIRECTORY: &str = "NETFWD_DOCKER";
 const PROGRAMS: [&str; 4] = ["dockerd", "containerd", "runc", "docker"];
-/// What the documentation tells users to write into `daemon.json`.
-const CONFIGURATION: &str = r#"{
+/// A `daemon.json` that leaves NAT to netfwd, as the documentation tells users to write it.
+const WITHOUT_NAT: &str = r#"{
     "iptables": false,
     "ip6tables": false,
     "userland-proxy": false,
@@ -57,11 +57,16 @@ impl DockerEngine {
 
     /// Starts an engine in `host`, which must have no bridge `docker0`, with nothing of Docker's own NAT.
     pub fn start(host: &Netns) -> Result<Self> {
+        Self::start_with(host, WITHOUT_NAT)
+    }
+
+    /// Starts an engine with this `daemon.json`.
+    pub fn start_with(host: &Netns, configuration: &str) -> Result<Self> {
         if let Some(obstacle) = Self::obstacle() {
             bail!(obstacle);
         }
         let directory = tempfile::tempdir().context("cannot make a directory for a Docker Engine")?;
-        fs::write(directory.path().join("daemon.json"), CONFIGURATION)?;
+        fs::write(directory.path().join("daemon.json"), configuration)?;
         let group = CgroupTree::new(&format!("{}-docker", host.name()))?;
         let mut engine = Self { process: None, group, directory };
         engine.start_again(host)?;

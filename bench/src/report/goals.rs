@@ -7,7 +7,7 @@ use crate::record::{Better, Record, Series, Summary};
 use crate::subject::{DockerProxy, Iptables, Netfwd, Nftables, Plain};
 use crate::traffic::Direction;
 use crate::workload::services::{CONNECTIONS, LATENCY_HIGH, LATENCY_MEDIAN, throughput};
-use crate::workload::{growth, localhost, new_flows, packets, ports, tcp};
+use crate::workload::{docker, growth, localhost, new_flows, packets, ports, tcp};
 
 const NETFILTER: [&str; 2] = [Iptables::NAME, Nftables::NAME];
 /// What "not worse" allows for: how far two runs of the same differ.
@@ -51,6 +51,9 @@ pub(super) fn judge(record: &Record) -> Vec<Outcome> {
         goals.push(figure(record, ports::TITLE, &ports::case("publish", count), most));
     }
     goals.push(figure(record, ports::TITLE, &ports::case("processes for", 200), 0.0));
+    goals.extend(
+        [(docker::RUN, 700.0), (docker::ANSWER, 100.0)].map(|(case, most)| figure(record, docker::TITLE, case, most)),
+    );
     let (many, few) = growth::GOAL;
     let (many, few): (String, String) = (growth::case(many), growth::case(few));
     let own = |case: &str| record.find(growth::TITLE, case, Netfwd::NAME);

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::Result;
+use lab::Netns;
 
 use crate::record::{Better, Case};
 use crate::report::text::number;
@@ -67,17 +68,22 @@ fn measure(subject: &dyn Subject, site: &mut Site, count: u16) -> Result<[f64; 4
     let start = Instant::now();
     subject.publish(site, Protocol::Tcp, ports)?;
     let published = start.elapsed();
-    let processes = site.host().pids()?;
-    let memory: u64 = processes.iter().map(|pid| resident(*pid)).sum();
+    let [processes, memory] = processes(site.host())?;
     let start = Instant::now();
     subject.withdraw(site, Protocol::Tcp, ports)?;
     let milliseconds = [published, start.elapsed()].map(|time| time.as_secs_f64() * 1e3);
-    Ok([milliseconds[0], milliseconds[1], processes.len() as f64, memory as f64])
+    Ok([milliseconds[0], milliseconds[1], processes, memory])
 }
 
-/// A process's resident memory, with its share of what it has in common with others.
-fn resident(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+/// How many processes there are, and their resident memory in kB: what they share by each one's share.
+pub(super) fn processes(host: &Netns) -> Result<[f64; 2]> {
+    let pids = host.pids()?;
+    let resident = |pid: &u32| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    };
+    // One that has just ended has none.
+    let memory: u64 = pids.iter().filter_map(resident).sum();
+    Ok([pids.len() as f64, memory as f64])
 }
