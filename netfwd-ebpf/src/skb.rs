@@ -9,7 +9,7 @@ use aya_ebpf::{
     },
     helpers::generated::{
         bpf_check_mtu, bpf_csum_diff, bpf_csum_update, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_adjust_room,
-        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_skb_vlan_pop,
     },
 };
 use netfwd_common::{
@@ -25,6 +25,9 @@ use crate::{direct::AtHand, held};
 /// classifiers to talk to each other; "nf".
 const MARK: u32 = 0x6e66;
 
+/// The VLAN's number in a tag.
+const VLAN: u32 = 0x0fff;
+
 /// The socket buffer that a program was called with.
 pub(crate) struct Skb {
     skb: *mut __sk_buff,
@@ -34,6 +37,27 @@ impl Skb {
     /// Wraps a program's context.
     pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
+    }
+
+    /// Takes off tags that name a priority and no VLAN (IEEE 802.1Q, VLAN 0), as the stack would do behind this hook: it
+    /// takes what follows for ordinary packets. False if it is still tagged so.
+    #[inline]
+    pub(crate) fn drop_priority_tags(&mut self) -> bool {
+        // The stack takes off any number, but nobody sends more than one and what a bridge adds.
+        for _ in 0..2 {
+            // SAFETY: the helper gets the program's context.
+            if !self.has_priority_tag() || unsafe { bpf_skb_vlan_pop(self.skb) } != 0 {
+                break;
+            }
+        }
+        !self.has_priority_tag()
+    }
+
+    #[inline]
+    fn has_priority_tag(&self) -> bool {
+        // SAFETY: the context is valid while the program runs.
+        let tag = unsafe { (*self.skb).vlan_tci };
+        Packet::is_vlan_tagged(self) && tag & VLAN == 0
     }
 
     /// Whether it was marked since it was made; the mark is removed.

@@ -29,6 +29,18 @@ const ETHERNET: u32 = 14;
 /// The sheet of the members' hook, beside those of [`Side`]s.
 const MEMBER: u32 = 3;
 
+/// Ends the journey of a packet whose tags cannot be taken off: nobody knows what the stack would make of it.
+macro_rules! untag {
+    ($context:ident, $skb:ident, $side:expr) => {
+        if !$skb.drop_priority_tags() {
+            let Some(hook) = hook(&$skb, $side) else {
+                return TC_ACT_UNSPEC;
+            };
+            return report(&$context, &$skb, &hook, Verdict::Drop(Reason::RewriteFailed));
+        }
+    };
+}
+
 /// A hook: finds what is configured for the interface, lets the journey decide, counts and acts.
 macro_rules! hook {
     ($context:ident, $skb:ident, $side:expr, $journey:ident) => {{
@@ -103,6 +115,7 @@ macro_rules! forget {
 fn netfwd_ingress(context: TcContext) -> i32 {
     watch(&context, Side::Outside.number().into());
     let mut skb = Skb::new(context.skb.skb);
+    untag!(context, skb, Side::Outside);
     let sent = match skb.family() {
         Family::V4 => arrive_v4(context.skb.skb),
         Family::V6 => arrive_v6(context.skb.skb),
@@ -131,6 +144,7 @@ fn netfwd_egress(context: TcContext) -> i32 {
 fn netfwd_bridge(context: TcContext) -> i32 {
     watch(&context, Side::Bridge.number().into());
     let mut skb = Skb::new(context.skb.skb);
+    untag!(context, skb, Side::Bridge);
     match parse::family(&skb, ETHERNET) {
         Family::V4 => {}
         Family::V6 => forget!(skb, context, scratch_v6),

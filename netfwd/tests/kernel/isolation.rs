@@ -6,7 +6,7 @@ mod control;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use lab::{Bridge, Capture, Ipv6, Lab, Netns, TcpEcho, Topology, UdpEcho, ping, tcp_ask, udp_ask};
+use lab::{Bridge, Capture, Ipv6, Lab, Netns, TcpEcho, Topology, UdpEcho, Wire, ping, tcp_ask, udp_ask};
 
 use crate::{
     sockets::{PATIENCE, SILENCE, assert_tcp},
@@ -141,6 +141,39 @@ fn containers_on_different_bridges_do_not_reach_each_other() {
         }
         assert!(seen(&lab, container(&lab, &place, ONE[0]), &place, ONE[1]) >= 6, "neighbours do");
         assert!(seen(&lab, container(&lab, &place, INTERNAL[0]), &place, INTERNAL[1]) >= 6, "neighbours do");
+    }
+}
+
+/// A frame with tags of priority 0 and VLAN 0: to whom it goes, they mean nothing (IEEE 802.1Q).
+fn tagged(frame: &[u8], tags: usize) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(12);
+    [addresses, &[0x81, 0, 0, 0].repeat(tags), rest].concat()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_priority_tag_opens_no_way() {
+    let lab = two_families();
+    // How many of the tagged datagrams arrive, by tags.
+    let arriving = |place: &Place, from: (&Netns, IpAddr), bridge: &str| {
+        let wire = Wire::open(from.0, "eth0", (lab.host(), bridge)).unwrap();
+        let frame = wire.udp((from.1, 5353), (place.containers[TWO], 53), b"datagram").unwrap();
+        [1, 2, 3, 4].map(|tags| {
+            let capture = Capture::start(&lab.containers()[TWO], "eth0", &format!("src host {}", from.1)).unwrap();
+            wire.send(&tagged(&frame, tags)).unwrap();
+            capture.stop().unwrap().lines().unwrap().len()
+        })
+    };
+    said(&lab, &["attach", UPLINK]);
+    for place in places() {
+        let passing = arriving(&place, container(&lab, &place, ONE[0]), "docker0");
+        assert_eq!(passing[..2], [1, 1], "the stack takes them for untagged ones");
+    }
+    said(&lab, &ISOLATE);
+    for place in places() {
+        for (from, interface) in [(container(&lab, &place, ONE[0]), "docker0"), (client(&lab, &place), UPLINK)] {
+            assert_eq!(arriving(&place, from, interface), [0; 4]);
+        }
     }
 }
 
