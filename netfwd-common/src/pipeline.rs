@@ -90,8 +90,11 @@ where
     P: Packet + ?Sized,
     T: Tables<A>,
 {
-    let mut progress = begin(packet, tables, hook, scratch);
-    if progress == Progress::New {
+    // What an internal network sends belongs to no connection: it may have been internal no longer than its connections
+    // are old, or pretend to be another one's.
+    let is_internal = hook.interface.flags & Interface::INTERNAL != 0;
+    let mut progress = if is_internal { parse(packet, hook, scratch) } else { begin(packet, tables, hook, scratch) };
+    if progress == Progress::New && !is_internal {
         let opened = turn_back(tables, hook, scratch);
         progress = resume(tables, hook, scratch, opened);
     }
@@ -130,10 +133,9 @@ where
     P: Packet + ?Sized,
     T: Tables<A>,
 {
-    if let Err(reason) = A::parse(packet, hook.interface.link_header, &mut scratch.headers) {
-        // Nothing is known of it, not even whether it is a fragment.
-        scratch.headers.fragment = Fragmentation::Whole;
-        return Progress::Passed(reason);
+    let parsed = parse(packet, hook, scratch);
+    if parsed != Progress::New {
+        return parsed;
     }
     if scratch.headers.transport.kind == Kind::LaterFragment {
         return fragment::later(packet, tables, hook, scratch);
@@ -146,6 +148,18 @@ where
     } else {
         Progress::New
     }
+}
+
+/// Parses the packet, and ends its journey if that is not possible.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the verifier allows eight frames")]
+fn parse<A: Translate, P: Packet + ?Sized>(packet: &P, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> Progress {
+    let Err(reason) = A::parse(packet, hook.interface.link_header, &mut scratch.headers) else {
+        return Progress::New;
+    };
+    // Nothing is known of it, not even whether it is a fragment.
+    scratch.headers.fragment = Fragmentation::Whole;
+    Progress::Passed(reason)
 }
 
 /// Looks for the connection of the packet's tuple, and notes it down.
@@ -319,8 +333,7 @@ fn arrive<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the verifier allows eight frames")]
 fn turn_back<A: Translate, T: Tables<A>>(tables: &T, hook: &Hook<'_>, scratch: &mut Scratch<A>) -> Result<(), Reason> {
-    let is_internal = hook.interface.flags & Interface::INTERNAL != 0;
-    if is_internal || scratch.headers.transport.translatable().is_err() || !hook.opens(scratch) {
+    if scratch.headers.transport.translatable().is_err() || !hook.opens(scratch) {
         return Err(Reason::NotOurs);
     }
     hairpin::find(tables, hook, scratch)?;

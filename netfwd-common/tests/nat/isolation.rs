@@ -15,6 +15,7 @@ for_both_families! {
     of_what_cannot_be_parsed_the_stack_decides,
     from_an_internal_network_nothing_is_forwarded,
     from_an_internal_network_no_mapped_port_is_reached,
+    a_network_that_becomes_internal_keeps_no_connection,
 }
 
 #[cfg(test)]
@@ -202,5 +203,12 @@ mod generic {
         let mut host = internal::<A>();
         assert_eq!(host.turn(UDP, A::container(2000), A::MAPPED).0, NOT_OURS);
         assert_eq!(host.records(), 0);
+    }
+
+    pub(super) fn a_network_that_becomes_internal_keeps_no_connection<A: Cast>() {
+        let mut host = isolating::<A>();
+        assert_eq!(host.turn(UDP, A::container(2000), A::MAPPED).0, TURNED_BACK);
+        host.0.plan.is_internal = true;
+        assert_eq!(host.turn(UDP, A::container(2000), A::MAPPED).0, NOT_OURS);
     }
 }
