@@ -37,5 +37,7 @@ fn live(system: &Path, scratch: &Path, [package, next]: [&Package; 2]) -> Result
     life.is_installed(package)?;
     life.serves()?;
     life.survives(next)?;
+    life.reloads()?;
+    life.is_watched()?;
     life.is_removed()
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, TcpEcho, Topology, tcp_ask};
@@ -21,7 +22,13 @@ const COMPLETIONS: [&str; 3] = [
     "/usr/share/fish/vendor_completions.d/netfwd.fish",
 ];
 const PORTS: (u16, u16) = (8080, 80);
+/// A host port of a configuration that has been changed.
+const SECOND_PORT: u16 = 8081;
+/// Where a configuration may be linked to.
+const LINKED: &str = "/srv/netfwd.toml";
 const TIMEOUT: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(200);
 /// What systemd may find fault with, of 10.
 const EXPOSURE: f64 = 2.5;
 
@@ -95,6 +102,49 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// It reads its configuration when it is told to, also where it cannot see a change: behind a symbolic link.
+    pub(super) fn reloads(&self) -> Result<()> {
+        let link = format!("cp {CONFIGURATION} {LINKED} && ln -sf {LINKED} {CONFIGURATION}");
+        self.machine.run(&["sh", "-c", &link])?;
+        let text = fs::read_to_string(self.machine.path(LINKED))?;
+        let more = text.replace(&format!("{}:", PORTS.0), &format!("{SECOND_PORT}:"));
+        fs::write(self.machine.path(LINKED), &more).context("cannot write the configuration")?;
+        self.machine.run(&["systemctl", "reload", UNIT])?;
+        let _server = self.server()?;
+        let mut second = self.mapped();
+        second.set_port(SECOND_PORT);
+        let deadline = Instant::now() + PATIENCE;
+        while tcp_ask(self.lab.client(), second, b"hello", TIMEOUT)?.is_err() {
+            ensure!(Instant::now() < deadline, "systemctl reload did not bring about {more}");
+            thread::sleep(POLL);
+        }
+        fs::write(self.machine.path(LINKED), text).context("cannot write the configuration")?;
+        self.machine.run(&["cp", "--remove-destination", LINKED, CONFIGURATION])?;
+        task::say("  ✓ systemctl reload: the mapping that was changed is there");
+        Ok(())
+    }
+
+    /// systemd starts it anew when it hangs.
+    pub(super) fn is_watched(&self) -> Result<()> {
+        let directory = self.machine.path(&format!("/run/systemd/system/{UNIT}.d"));
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("watchdog.conf"), "[Service]\nWatchdogSec=10s\n")?;
+        self.machine.run(&["systemctl", "daemon-reload"])?;
+        self.machine.run(&["systemctl", "restart", UNIT])?;
+        let _server = self.server()?;
+        let mut connection = self.connect()?;
+        let first = self.main_process()?;
+        self.machine.run(&["systemctl", "kill", "--signal=STOP", "--kill-who=main", UNIT])?;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_active()? || self.pid()? == first {
+            ensure!(Instant::now() < deadline, "{UNIT} hangs, and nobody minds");
+            thread::sleep(POLL);
+        }
+        exchange(&mut connection, "when the watchdog came")?;
+        task::say("  ✓ SIGSTOP: systemd's watchdog starts it anew, and the client's connection goes on");
+        Ok(())
+    }
+
     /// Nothing of it stays.
     pub(super) fn is_removed(&self) -> Result<()> {
         let loaded = Loaded::pinned(self.machine)?;
@@ -138,6 +188,11 @@ impl<'a> Life<'a> {
 
     fn main_process(&self) -> Result<String> {
         ensure!(self.is_active()?, "{UNIT} does not run");
+        self.pid()
+    }
+
+    /// Of the process that there is, or was last.
+    fn pid(&self) -> Result<String> {
         self.machine.run(&["systemctl", "show", "--value", "--property=MainPID", UNIT])
     }
 
