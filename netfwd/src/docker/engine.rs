@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, env, sync::Arc, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Error as Explained, Result, ensure};
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
@@ -74,11 +74,15 @@ impl Engine {
     }
 
     async fn timed<T>(&self, what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T> {
-        match timeout(self.patience, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(explain(&self.address, what, self.patience, &error)),
-            Err(_) => Err(explain(&self.address, what, self.patience, &Error::RequestTimeoutError)),
-        }
+        self.in_time(answer).await.map_err(|error| self.explain(what, &error))
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout(self.patience, answer).await.unwrap_or(Err(Error::RequestTimeoutError))
+    }
+
+    fn explain(&self, what: &str, error: &Error) -> Explained {
+        explain(&self.address, what, self.patience, error)
     }
 }
 
@@ -123,17 +127,18 @@ impl Client {
         self.ask("its networks", self.docker.list_networks(None)).await
     }
 
-    /// A container; `None` if it does not run.
-    pub(super) async fn container(&self, id: &str) -> Result<Option<Inspected>> {
-        let inspected = async {
-            match self.docker.inspect_container(id, None).await {
-                Ok(response) => Ok(Inspected::of(response)),
-                // It is gone, about to go, or broken.
-                Err(Error::DockerResponseServerError { .. }) => Ok(None),
-                Err(error) => Err(error),
-            }
+    /// A container; `None` if it does not run. The inner error says nothing of others, nor that it does not run.
+    pub(super) async fn container(&self, id: &str) -> Result<Result<Option<Inspected>>> {
+        let _turn = self.turns.acquire().await?;
+        let error = match self.engine.in_time(self.docker.inspect_container(id, None)).await {
+            Ok(response) => return Ok(Ok(Inspected::of(response))),
+            // Moby has no other status for one that is gone. One that is about to go is inspected as any other.
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(Ok(None)),
+            Err(error) => error,
         };
-        self.ask(&format!("container {id}"), inspected).await
+        let explained = self.engine.explain(&format!("container {id}"), &error);
+        let is_of_this_one = matches!(error, Error::DockerResponseServerError { .. } | Error::RequestTimeoutError);
+        if is_of_this_one { Ok(Err(explained)) } else { Err(explained) }
     }
 
     /// What happens from now on, to the end of the connection.
@@ -142,7 +147,7 @@ impl Client {
         let filters = HashMap::from([("type".to_owned(), kinds)]);
         let engine = self.engine.clone();
         let events = self.docker.events(Some(EventsOptions { filters: Some(filters), ..EventsOptions::default() }));
-        events.map(move |event| event.map_err(|error| explain(&engine.address, "its events", engine.patience, &error)))
+        events.map(move |event| event.map_err(|error| engine.explain("its events", &error)))
     }
 
     /// Where the engine is.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    future,
+    future, mem,
     pin::pin,
     time::Duration,
 };
@@ -46,7 +46,7 @@ enum Subject {
 enum Answer {
     Networks(BTreeMap<Id, Network>),
     Running(Vec<Id>),
-    Container(Option<Inspected>),
+    Container(Result<Option<Inspected>>),
 }
 
 type Told = (Subject, Result<Answer>);
@@ -57,6 +57,10 @@ pub(super) struct Session<'a> {
     client: Client,
     networks: BTreeMap<Id, Network>,
     containers: BTreeMap<Id, Inspected>,
+    /// What was known of containers before. Until all is told, it holds for those that run and cannot be asked about.
+    before: BTreeMap<Id, Inspected>,
+    /// The containers that cannot be asked about. Of each it is said once.
+    silent: BTreeSet<Id>,
     /// The questions, each on a task of its own: an engine answers none about a container that is being started.
     questions: JoinSet<Told>,
     /// The latest question about each subject. Answers to earlier ones are out of date.
@@ -68,24 +72,33 @@ pub(super) struct Session<'a> {
     told: Option<State>,
 }
 
-/// Follows an engine until it is lost, and says why it is. Something has been told if the second is true.
-pub(super) async fn follow(engine: &Engine, updates: &Sender<Update>) -> (Error, bool) {
+/// Follows an engine until it is lost, and says why it is. Something has been told if the second is true. What is known
+/// of its containers is kept for the next time.
+pub(super) async fn follow(
+    engine: &Engine,
+    updates: &Sender<Update>,
+    known: &mut BTreeMap<Id, Inspected>,
+) -> (Error, bool) {
     let client = match engine.connect().await {
         Ok(client) => client,
         Err(error) => return (error, false),
     };
-    let mut session = Session::new(client, updates);
+    let mut session = Session::new(client, updates, mem::take(known));
     let Err(error) = session.run().await;
+    known.append(&mut session.before);
+    known.append(&mut session.containers);
     (error, session.told.is_some())
 }
 
 impl<'a> Session<'a> {
-    fn new(client: Client, updates: &'a Sender<Update>) -> Self {
+    fn new(client: Client, updates: &'a Sender<Update>, before: BTreeMap<Id, Inspected>) -> Self {
         Self {
             updates,
             client,
             networks: BTreeMap::new(),
             containers: BTreeMap::new(),
+            before,
+            silent: BTreeSet::new(),
             questions: JoinSet::new(),
             open: BTreeMap::new(),
             due: None,
@@ -132,7 +145,7 @@ impl<'a> Session<'a> {
             Some(Event::Ended(id)) => {
                 // An answer that is on its way may be from before.
                 self.withdraw(&Subject::Container(id.clone()));
-                self.containers.remove(&id);
+                self.forget(&id);
                 self.tell_soon();
             }
             // One that has not started yet will tell so.
@@ -172,16 +185,35 @@ impl<'a> Session<'a> {
         match (subject, answer?) {
             (_, Answer::Networks(networks)) => self.networks = networks,
             (_, Answer::Running(running)) => self.ask_about(running),
-            (Subject::Container(id), Answer::Container(Some(inspected))) => {
-                self.containers.insert(id, inspected);
-            }
-            (Subject::Container(id), Answer::Container(None)) => {
-                self.containers.remove(&id);
-            }
+            (Subject::Container(id), Answer::Container(inspected)) => self.learn_of(id, inspected),
             (Subject::Networks | Subject::Running, Answer::Container(_)) => (),
         }
         self.tell_soon();
         Ok(())
+    }
+
+    fn learn_of(&mut self, id: Id, inspected: Result<Option<Inspected>>) {
+        match inspected {
+            Ok(inspected) => {
+                self.forget(&id);
+                self.containers.extend(inspected.map(|inspected| (id, inspected)));
+            }
+            // It is asked about again at the next look.
+            Err(error) => {
+                if let Some(before) = self.before.remove(&id) {
+                    self.containers.entry(id.clone()).or_insert(before);
+                }
+                if self.silent.insert(id) {
+                    tracing::warn!("the ports of a container may be out of date: {error:#}");
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, id: &Id) {
+        self.containers.remove(id);
+        self.before.remove(id);
+        self.silent.remove(id);
     }
 
     /// Those that run, and those that did.
@@ -203,6 +235,7 @@ impl<'a> Session<'a> {
 
     fn conclude(&mut self) {
         self.due = None;
+        self.before.clear();
         let container = |(id, inspected): (&Id, &Inspected)| (id.clone(), inspected.container(&self.networks));
         let state =
             State { containers: self.containers.iter().map(container).collect(), networks: self.networks.clone() };

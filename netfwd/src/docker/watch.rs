@@ -1,6 +1,6 @@
 //! Follows an engine for ever, whatever becomes of it.
 
-use std::{future, time::Duration};
+use std::{collections::BTreeMap, future, time::Duration};
 
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
@@ -47,9 +47,10 @@ impl Watch {
 async fn follow(engine: Engine, updates: Sender<Update>) {
     let mut pause = FIRST_PAUSE;
     let mut complaint = None;
+    let mut known = BTreeMap::new();
     loop {
         let begun = Instant::now();
-        let (error, has_told) = session::follow(&engine, &updates).await;
+        let (error, has_told) = session::follow(&engine, &updates, &mut known).await;
         let reason = format!("{error:#}");
         if has_told || complaint.as_ref() != Some(&reason) {
             complaint = Some(reason.clone());

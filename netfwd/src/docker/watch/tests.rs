@@ -8,7 +8,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     runtime::Builder,
     sync::Mutex,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::*;
@@ -27,6 +27,8 @@ enum Manner {
     Begins(&'static str),
     /// Answers with this in a body that is said to be longer, and closes the connection.
     BreaksOff(&'static str),
+    /// Answers with this status.
+    Refuses(&'static str),
     Hangs,
 }
 
@@ -90,9 +92,11 @@ async fn serve(mut stream: UnixStream, manners: Arc<Mutex<Manners>>, asked: Arc<
         Manner::Says(body) => (body, format!("Content-Length: {}\r\n", body.len())),
         Manner::BreaksOff(body) => (body, format!("Content-Length: {}\r\n", body.len() + 1)),
         Manner::Begins(body) => (body, String::new()),
+        Manner::Refuses(_) => ("{}", "Content-Length: 2\r\n".to_owned()),
         Manner::Hangs => return future::pending().await,
     };
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{length}\r\n");
+    let status = if let Manner::Refuses(status) = manner { status } else { "200 OK" };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{length}\r\n");
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     if matches!(manner, Manner::Begins(_)) {
         future::pending::<()>().await;
@@ -167,9 +171,9 @@ fn a_socket_that_nobody_listens_on_is_told_apart() {
 }
 
 #[test]
-fn an_engine_that_hangs_is_lost_whatever_it_was_asked() {
+fn an_engine_that_hangs_is_lost_whatever_it_was_asked_but_one_container() {
     run(async {
-        for path in [VERSION, NETWORKS, CONTAINERS, CONTAINER].map(|(path, _)| path) {
+        for path in [VERSION, NETWORKS, CONTAINERS].map(|(path, _)| path) {
             let reason = lost(&mut all_but((path, Manner::Hangs)).1).await;
             assert!(reason.contains("has not answered within 300ms") && reason.contains("docker ps"), "{reason}");
         }
@@ -179,10 +183,58 @@ fn an_engine_that_hangs_is_lost_whatever_it_was_asked() {
 #[test]
 fn an_engine_that_begins_an_answer_and_hangs_is_lost() {
     run(async {
-        for path in [VERSION, NETWORKS, CONTAINERS, CONTAINER].map(|(path, _)| path) {
+        for path in [VERSION, NETWORKS, CONTAINERS].map(|(path, _)| path) {
             let reason = lost(&mut all_but((path, Manner::Begins("[{\"Id\": "))).1).await;
             assert!(reason.contains("has not answered within 300ms"), "{path}: {reason}");
         }
+    });
+}
+
+#[test]
+fn a_container_that_cannot_be_asked_about_keeps_no_other_ones_ports_from_being_told() {
+    const C2: &str = "/containers/c2/json";
+    run(async {
+        for manner in [Manner::Hangs, Manner::Begins("{"), Manner::Refuses("500 Internal Server Error")] {
+            let (fake, mut watch) = all_but(("/containers/json", Manner::Says(r#"[{"Id": "c1"}, {"Id": "c2"}]"#)));
+            fake.becomes((C2, manner)).await;
+            let state = changed(&mut watch).await;
+            assert_eq!(state.containers.keys().collect::<Vec<_>>(), ["c1"]);
+            assert_eq!(mappings(&state), ["8080:172.17.0.2:80/tcp"]);
+            // The look after a second.
+            fake.becomes((C2, CONTAINER.1)).await;
+            assert_eq!(changed(&mut watch).await.containers.keys().collect::<Vec<_>>(), ["c1", "c2"]);
+        }
+    });
+}
+
+#[test]
+fn a_known_container_keeps_its_mappings_while_it_cannot_be_asked_about() {
+    run(async {
+        let mut watches = Vec::new();
+        let refusals = ["500 Internal Server Error", "503 Service Unavailable", "403 Forbidden", "409 Conflict"];
+        for manner in refusals.map(Manner::Refuses).into_iter().chain([Manner::Hangs]) {
+            let (fake, mut watch) = all_but(VERSION);
+            changed(&mut watch).await;
+            fake.becomes((CONTAINER.0, manner)).await;
+            watches.push((fake, watch));
+        }
+        // The look after a second changes nothing.
+        sleep(Duration::from_millis(1500)).await;
+        for (fake, mut watch) in watches {
+            assert!(timeout(Duration::ZERO, watch.next()).await.is_err());
+            let asked = fake.asked.lock().await;
+            assert_eq!(asked.iter().find(|(path, _)| path.ends_with(CONTAINER.0)).map(|it| *it.1), Some(2));
+        }
+    });
+}
+
+#[test]
+fn a_container_that_is_not_found_any_more_is_gone() {
+    run(async {
+        let (fake, mut watch) = all_but(VERSION);
+        changed(&mut watch).await;
+        fake.becomes((CONTAINER.0, Manner::Refuses("404 Not Found"))).await;
+        assert!(changed(&mut watch).await.containers.is_empty());
     });
 }
 
@@ -260,5 +312,24 @@ fn after_a_loss_the_same_state_is_told_again() {
         lost(&mut watch).await;
         fake.becomes(NETWORKS).await;
         assert_eq!(changed(&mut watch).await, before);
+    });
+}
+
+#[test]
+fn after_a_loss_a_container_that_cannot_be_asked_about_is_known_if_it_is_still_listed() {
+    run(async {
+        for (listed, is_known) in [(CONTAINERS, true), (("/containers/json", Manner::Says("[]")), false)] {
+            let (fake, mut watch) = all_but(VERSION);
+            let before = changed(&mut watch).await;
+            // The look after a second hangs.
+            fake.becomes(("/networks", Manner::Hangs)).await;
+            lost(&mut watch).await;
+            fake.becomes((CONTAINER.0, Manner::Hangs)).await;
+            fake.becomes(listed).await;
+            fake.becomes(NETWORKS).await;
+            let state = changed(&mut watch).await;
+            assert_eq!(state == before, is_known, "{state:?}");
+            assert_eq!(state.containers.is_empty(), !is_known, "{state:?}");
+        }
     });
 }
