@@ -72,8 +72,11 @@ fn what_is_to_persist_is_mapped_again_after_everything_was_lost_until_it_is_unma
     let mut first = agent(&lab, state.path());
     first.wait_for_line(MAPPED, PATIENCE).unwrap();
     assert_eq!(ports(&lab), [8080]);
-    let second = refused(&lab, &["run"], 1);
-    assert!(second.contains("another `netfwd run` works on") && second.contains("stop that one first"), "{second}");
+    for end in ["", "/"] {
+        let pins = format!("{}{end}", lab.pin_dir().display());
+        let second = refused(&lab, &["run", "--pin-dir", &pins], 1);
+        assert!(second.contains("another `netfwd run` works on") && second.contains("stop that one first"), "{second}");
+    }
     said(&lab, &["unmap", "8080", "--state-dir", directory]);
     drop(first);
     said(&lab, &["detach", "--all"]);
