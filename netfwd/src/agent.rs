@@ -95,7 +95,7 @@ async fn follow(mut looker: Looker, options: &Options, mut told: impl FnMut(News
         }
         select! {
             // What is published is wanted at once.
-            news = sources.next(&mut desired) => news?.map_or(Ok(()), &mut told)?,
+            news = sources.next(&mut desired) => news.map_or(Ok(()), &mut told)?,
             heard = wait(|| events.next()) => heard?,
         }
     }

@@ -1,11 +1,12 @@
 //! The configuration file, and when it has changed.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
+    future,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use futures_util::StreamExt as _;
 use inotify::{EventMask, EventStream, Inotify, WatchMask};
 
@@ -19,20 +20,21 @@ type Buffer = [u8; 512];
 pub(super) struct File {
     path: PathBuf,
     name: OsString,
-    events: EventStream<Buffer>,
+    /// What happens in its directory, as long as that can be watched.
+    events: Option<EventStream<Buffer>>,
+    /// Why it cannot, until that is told.
+    failure: Option<Error>,
 }
 
 impl File {
-    /// From now on changes are noticed.
+    /// From now on changes are noticed, if that is possible.
     pub(super) fn watch(path: &Path) -> Result<Self> {
         let name = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let failed = || format!("cannot watch {}", directory.display());
-        let inotify = Inotify::init().with_context(failed)?;
-        // Not while a file is being written: half of it would be another configuration.
-        inotify.watches().add(directory, WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO).with_context(failed)?;
-        let events = inotify.into_event_stream(Buffer::from([0; size_of::<Buffer>()])).with_context(failed)?;
-        Ok(Self { path: path.to_owned(), name: name.to_owned(), events })
+        let (events, failure) = match events(path) {
+            Ok(events) => (Some(events), None),
+            Err(error) => (None, Some(unnoticed(error, path))),
+        };
+        Ok(Self { path: path.to_owned(), name: name.to_owned(), events, failure })
     }
 
     /// What it says.
@@ -40,13 +42,40 @@ impl File {
         config::read(&self.path)
     }
 
-    /// Waits until it has been written. Nothing is lost when the wait is given up.
+    /// Waits until it has been written. Nothing is lost when the wait is given up. Fails once if that goes unnoticed;
+    /// from then on it waits for ever.
     pub(super) async fn changed(&mut self) -> Result<()> {
-        loop {
-            let event = self.events.next().await.context("no more events")?.context("cannot read events of files")?;
-            if event.name.as_ref() == Some(&self.name) || event.mask.contains(EventMask::Q_OVERFLOW) {
-                return Ok(());
-            }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let Some(events) = &mut self.events else { return future::pending().await };
+        let written = written(events, &self.name).await;
+        if written.is_err() {
+            self.events = None;
+        }
+        written.map_err(|error| unnoticed(error, &self.path))
+    }
+}
+
+fn unnoticed(error: Error, path: &Path) -> Error {
+    error.context(format!("changes of {} go unnoticed: send SIGHUP after each", path.display()))
+}
+
+fn events(path: &Path) -> Result<EventStream<Buffer>> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = || format!("cannot watch {}", directory.display());
+    let inotify = Inotify::init().with_context(failed)?;
+    // Not while a file is being written: half of it would be another configuration.
+    inotify.watches().add(directory, WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO).with_context(failed)?;
+    inotify.into_event_stream(Buffer::from([0; size_of::<Buffer>()])).with_context(failed)
+}
+
+/// Waits until a file with this name has been written.
+async fn written(events: &mut EventStream<Buffer>, name: &OsStr) -> Result<()> {
+    loop {
+        let event = events.next().await.context("no more events")?.context("cannot read events of files")?;
+        if event.name.as_deref() == Some(name) || event.mask.contains(EventMask::Q_OVERFLOW) {
+            return Ok(());
         }
     }
 }
@@ -78,6 +107,22 @@ mod tests {
             timeout(SOON, file.changed()).await.unwrap().unwrap();
             assert!(file.read().unwrap().host_access);
             assert!(timeout(MEANWHILE, file.changed()).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_watched_is_read_all_the_same_and_that_is_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let later = directory.path().join("later");
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut file = File::watch(&later.join("netfwd.toml")).unwrap();
+            fs::create_dir(&later).unwrap();
+            fs::write(later.join("netfwd.toml"), "host-access = false").unwrap();
+            let failure = timeout(SOON, file.changed()).await.unwrap().unwrap_err().to_string();
+            assert!(failure.ends_with("later/netfwd.toml go unnoticed: send SIGHUP after each"), "{failure}");
+            assert!(timeout(MEANWHILE, file.changed()).await.is_err());
+            assert!(!file.read().unwrap().host_access);
         });
     }
 }

@@ -34,14 +34,14 @@ impl Sources {
     }
 
     /// Waits until one of them says something, and takes it up. Nothing is lost when the wait is given up.
-    pub(super) async fn next(&mut self, desired: &mut Desired) -> Result<Option<News>> {
+    pub(super) async fn next(&mut self, desired: &mut Desired) -> Option<News> {
         select! {
-            update = next(&mut self.docker) => Ok(Some(take_up(update, desired))),
-            changed = changed(&mut self.file) => {
-                changed?;
-                Ok(self.reload(desired))
-            }
-            () = self.hangup.next() => Ok(self.reload(desired)),
+            update = next(&mut self.docker) => Some(take_up(update, desired)),
+            changed = changed(&mut self.file) => match changed {
+                Ok(()) => self.reload(desired),
+                Err(error) => Some(News::Config(Err(error))),
+            },
+            () = self.hangup.next() => self.reload(desired),
         }
     }
 
