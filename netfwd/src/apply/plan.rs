@@ -199,7 +199,7 @@ fn mapping_step(wanted: &Owned, overlapping: Vec<Owned>) -> Result<Option<Step>,
     match overlapping.as_slice() {
         [] => Ok(Some(Step::Map(wanted.clone()))),
         [same] if same.mapping != wanted.mapping => Ok(Some(Step::Replace(wanted.clone(), overlapping))),
-        [same] if same.label.origin == Origin::Hand || same.label == wanted.label => Ok(None),
+        [same] if same.label.origin == Origin::Hand || same.label.is_kept_as(&wanted.label) => Ok(None),
         [same] => Ok(Some(Step::Relabel(same.clone(), wanted.clone()))),
         _ => Ok(Some(Step::Replace(wanted.clone(), overlapping))),
     }

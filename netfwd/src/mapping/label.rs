@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use netfwd_common::abi;
 use serde::Serialize;
 
 /// Where a mapping comes from, and its name.
@@ -11,6 +12,21 @@ pub struct Label {
     pub origin: Origin,
     /// Its name, such as that of its container; may be empty.
     pub name: String,
+}
+
+impl Label {
+    /// As much of the name as the maps keep.
+    #[must_use]
+    pub fn kept_name(&self) -> &str {
+        let length = self.name.floor_char_boundary(abi::Label::MAX_NAME);
+        self.name.get(..length).unwrap_or_default()
+    }
+
+    /// Whether the maps keep the same of both.
+    #[must_use]
+    pub fn is_kept_as(&self, other: &Self) -> bool {
+        (self.origin, self.kept_name()) == (other.origin, other.kept_name())
+    }
 }
 
 /// Where a mapping comes from. Whoever makes mappings removes its own alone; a port that two ask for goes to the first
@@ -77,5 +93,14 @@ mod tests {
             assert_eq!(Origin::from_number(origin.number()), origin);
         }
         assert_eq!(Origin::from_number(99), Origin::Hand);
+    }
+
+    #[test]
+    fn names_that_differ_beyond_what_is_kept_are_kept_as_the_same() {
+        let label = |name: String| Label { origin: Origin::Config, name };
+        let long = |end: &str| label("x".repeat(abi::Label::MAX_NAME) + end);
+        assert!(long("one").is_kept_as(&long("")) && long("").is_kept_as(&long("two")));
+        assert!(!label("one".to_owned()).is_kept_as(&label("two".to_owned())));
+        assert!(!long("").is_kept_as(&Label { origin: Origin::Docker, ..long("") }));
     }
 }

@@ -38,10 +38,10 @@ pub(super) fn set(maps: &mut Maps, rule: Rule, label: &Label) -> Result<()> {
 }
 
 fn encode(rule: Rule, label: &Label) -> abi::Label {
-    let length = label.name.floor_char_boundary(abi::Label::MAX_NAME);
+    let kept = label.kept_name();
     let mut name = [0; abi::Label::MAX_NAME];
-    name.iter_mut().zip(label.name.bytes().take(length)).for_each(|(place, byte)| *place = byte);
-    abi::Label { generation: rule.generation, origin: label.origin.number(), length: length as u8, name }
+    name.iter_mut().zip(kept.bytes()).for_each(|(place, byte)| *place = byte);
+    abi::Label { generation: rule.generation, origin: label.origin.number(), length: kept.len() as u8, name }
 }
 
 fn decode(label: &abi::Label) -> Label {
@@ -54,7 +54,10 @@ mod tests {
     use super::*;
 
     fn written_and_read(name: &str) -> Label {
-        decode(&encode(Rule { id: 3, generation: 4 }, &Label { origin: Origin::Docker, name: name.to_owned() }))
+        let label = Label { origin: Origin::Docker, name: name.to_owned() };
+        let read = decode(&encode(Rule { id: 3, generation: 4 }, &label));
+        assert!(read.is_kept_as(&label) && label.is_kept_as(&read));
+        read
     }
 
     #[test]
