@@ -66,7 +66,7 @@ pub fn apply(pin_dir: &PinDir, config: &Config) -> Result<Applied> {
 fn prepare(pin_dir: &PinDir, config: &Config) -> Result<Prepared> {
     let host = Host::look()?;
     let running = Running::read(pin_dir, &host)?;
-    let resolved = desired::resolve(config, &host, running.as_ref())?;
+    let resolved = desired::resolve(config, pin_dir, &host, running.as_ref())?;
     let state = running.as_ref().map(Running::state).unwrap_or_default();
     let addresses = mappings::Host::look(&host.interfaces, &[])?.addresses;
     let plan = plan::diff(&resolved.desired, &state, &addresses)?;

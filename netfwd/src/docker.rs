@@ -55,6 +55,8 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// Those of the subnets whose containers are to reach the outside by the host's address.
     pub masqueraded: Vec<IpNet>,
+    /// Those of the subnets that Docker keeps from other networks and from the outside, but for published ports.
+    pub apart: Vec<IpNet>,
     /// Whether its containers are to reach nobody outside (`docker network create --internal`).
     pub is_internal: bool,
 }

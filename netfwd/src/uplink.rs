@@ -5,7 +5,7 @@ pub mod parse;
 mod resolve;
 mod told;
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use netfwd_common::abi::Filtering;
@@ -37,6 +37,8 @@ pub struct Options {
     pub isolate: bool,
     /// Networks that are kept apart and not masqueraded: nothing is forwarded from the bridges that have them.
     pub internal: Vec<IpNet>,
+    /// More of both, of which a user said nothing.
+    pub found: Found,
     /// The ports to choose from; without any the usual ones.
     pub ports: Vec<Range>,
     /// Whether an even port gets an even one, and an odd port an odd one.
@@ -63,6 +65,17 @@ pub struct Options {
     pub origin: Origin,
 }
 
+/// Networks that were found. What cannot be done for one is left out, as no user has asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Subnets that are masqueraded.
+    pub masqueraded: BTreeSet<IpNet>,
+    /// Subnets from which nothing is forwarded, nor to them.
+    pub internal: BTreeSet<IpNet>,
+    /// Subnets that are kept apart, whether or not they are masqueraded.
+    pub apart: BTreeSet<IpNet>,
+}
+
 impl Options {
     /// An uplink of which nothing else is said.
     #[must_use]
@@ -75,6 +88,7 @@ impl Options {
             no_masquerade: Vec::new(),
             isolate: false,
             internal: Vec::new(),
+            found: Found::default(),
             ports: Vec::new(),
             parity: false,
             filtering: Filtering::default(),
@@ -95,10 +109,11 @@ impl Options {
     pub fn choices(&self) -> Choices {
         Choices {
             addresses: self.addresses.iter().copied().collect(),
-            subnets: self.subnets.iter().copied().collect(),
+            subnets: self.subnets.iter().chain(&self.found.masqueraded).copied().collect(),
             bridges: self.bridges.iter().cloned().collect(),
             xdp: self.xdp,
-            internal: self.internal.iter().copied().collect(),
+            internal: self.internal.iter().chain(&self.found.internal).copied().collect(),
+            apart: self.found.apart.clone(),
             origin: self.origin,
         }
     }

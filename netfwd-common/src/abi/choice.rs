@@ -8,7 +8,7 @@ pub struct Choice {
     /// The uplink's interface index.
     pub uplink: u32,
     /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`], [`Choice::XDP`],
-    /// [`Choice::INTERNAL`] or [`Choice::ORIGIN`].
+    /// [`Choice::INTERNAL`], [`Choice::ORIGIN`] or [`Choice::APART`].
     pub option: u8,
     /// Of an address or subnet the version of IP, 4 or 6.
     pub version: u8,
@@ -32,6 +32,8 @@ impl Choice {
     pub const INTERNAL: u8 = 4;
     /// Who attached it.
     pub const ORIGIN: u8 = 5;
+    /// A network that is isolated, whether or not it is masqueraded.
+    pub const APART: u8 = 6;
 
     /// A choice of an address or subnet.
     #[must_use]

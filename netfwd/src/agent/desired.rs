@@ -1,7 +1,5 @@
 //! What is wanted, from all who want something: pure data, so that it can be compared with what is.
 
-use std::collections::BTreeSet;
-
 use ipnet::IpNet;
 use netfwd_common::abi::Timeouts;
 
@@ -10,7 +8,7 @@ use crate::{
     datapath::mappings::Wanted,
     docker,
     mapping::{Label, Origin},
-    uplink::Options,
+    uplink::{Found, Options},
 };
 
 /// What is wanted of this host.
@@ -34,16 +32,7 @@ enum Docker {
     /// It cannot be asked, and never has answered.
     Lost,
     /// What it has said last.
-    Known { mappings: Vec<Wanted>, networks: Networks },
-}
-
-/// Docker's networks, as uplinks need them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Networks {
-    /// The subnets that are masqueraded.
-    pub(super) masqueraded: BTreeSet<IpNet>,
-    /// Subnets from which nothing is forwarded, nor to them.
-    pub(super) internal: BTreeSet<IpNet>,
+    Known { mappings: Vec<Wanted>, networks: Found },
 }
 
 impl Desired {
@@ -80,9 +69,10 @@ impl Desired {
             mappings.extend(container.mappings.iter().map(wanted));
         }
         let internal = state.networks.values().filter(|network| network.is_internal);
-        let networks = Networks {
+        let networks = Found {
             masqueraded: state.networks.values().flat_map(|network| network.masqueraded.iter().copied()).collect(),
             internal: internal.flat_map(|network| network.subnets.iter().copied()).collect(),
+            apart: state.networks.values().flat_map(|network| network.apart.iter().copied()).collect(),
         };
         self.docker = Docker::Known { mappings, networks };
     }
@@ -124,21 +114,19 @@ impl Desired {
         self.config.as_ref().map_or_else(|| Options::new(name), |config| config.uplink(name))
     }
 
-    /// With Docker an uplink masquerades and keeps apart what Docker would, but for what the configuration says.
+    /// With Docker an uplink masquerades and keeps apart what Docker would, but for what the configuration says. As long as
+    /// nothing is known of Docker, everything is kept apart.
     fn with_docker(&self, uplink: Options) -> Options {
-        let Some(networks) = self.networks() else { return uplink };
+        let Some(networks) = self.networks() else {
+            return Options { isolate: uplink.isolate || self.docker != Docker::Unwanted, ..uplink };
+        };
         let is_internal = |subnet: &&IpNet| uplink.internal.iter().any(|network| network.contains(*subnet));
-        let more: Vec<_> = networks.masqueraded.iter().filter(|subnet| !is_internal(subnet)).copied().collect();
-        let internal: Vec<_> = networks.internal.iter().copied().collect();
-        Options {
-            subnets: [uplink.subnets, more].concat(),
-            isolate: true,
-            internal: [uplink.internal, internal].concat(),
-            ..uplink
-        }
+        let masqueraded = networks.masqueraded.iter().filter(|subnet| !is_internal(subnet)).copied().collect();
+        let found = Found { masqueraded, ..networks.clone() };
+        Options { found, ..uplink }
     }
 
-    fn networks(&self) -> Option<&Networks> {
+    fn networks(&self) -> Option<&Found> {
         match &self.docker {
             Docker::Known { networks, .. } => Some(networks),
             Docker::Unwanted | Docker::Asked | Docker::Lost => None,

@@ -7,21 +7,22 @@ use anyhow::{Error, Result};
 use super::desired::Desired;
 use crate::{
     apply::plan::Refusal,
+    cli,
     datapath::{
         mappings::{self, Brought, Labels},
         maps::Maps,
         pin::PinDir,
         timeouts,
-        uplinks::{self, Choices, Host, Report, Request, Round},
+        uplinks::{self, Choices, Host, InUse, Report, Round},
     },
     host::sockets,
     mapping::Origin,
     persist::Store,
-    uplink::{self, Options},
+    uplink::{self, Options, Resolved},
 };
 
 /// What an attach of an uplink has come to.
-type Attached = (String, Result<(Request, Report)>);
+type Attached = (String, Result<(Resolved, Report)>);
 
 /// What a look has come to.
 #[derive(Debug, Default)]
@@ -32,12 +33,32 @@ pub struct Look {
     pub detached: Option<(Vec<String>, Result<()>)>,
     /// Whether timeouts were set, as the configuration says.
     pub set_timeouts: bool,
-    /// What became of mappings; nothing if there is no uplink.
+    /// What became of mappings; nothing if there is no uplink. After a failure, [`Look::brought`] has what was done.
     pub mappings: Option<Result<Brought>>,
     /// Why those who connected before a mapping was in force wait for Docker, if they do.
     pub waiting: Option<Error>,
     /// What following came to; nothing if there is no uplink.
     pub round: Option<Round>,
+}
+
+impl Look {
+    /// What became of mappings, also where something failed.
+    #[must_use]
+    pub fn brought(&self) -> Option<&Brought> {
+        self.mappings.as_ref().and_then(done)
+    }
+}
+
+/// Something failed, and the rest was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.failures.iter().map(cli::one_line).collect::<Vec<_>>().join("; "))]
+struct Incomplete(Brought);
+
+fn done(brought: &Result<Brought>) -> Option<&Brought> {
+    match brought {
+        Ok(brought) => Some(brought),
+        Err(error) => error.downcast_ref().map(|Incomplete(brought)| brought),
+    }
 }
 
 /// Remembers what it has attached, so as not to do it at every look.
@@ -58,7 +79,7 @@ impl Looker {
         let host = Host::look()?;
         let attached = self.attach(desired, &host)?;
         let mappings = self.bring(desired, &host).transpose();
-        let waiting = mappings.as_ref().and_then(|brought| reset_waiting(brought.as_ref().ok()?).err());
+        let waiting = mappings.as_ref().and_then(|brought| reset_waiting(done(brought)?).err());
         let detached = self.detach(desired)?;
         let set_timeouts = self.set_timeouts(desired)?;
         let round = uplinks::follow(&self.pin_dir)?;
@@ -85,10 +106,11 @@ impl Looker {
         Ok(outcomes)
     }
 
-    fn attach_one(&self, host: &Host, options: &Options) -> Result<(Request, Report)> {
-        let request = uplink::resolve(options, &host.interfaces)?.request;
-        let report = uplinks::attach(&self.pin_dir, host, &request)?;
-        Ok((request, report))
+    fn attach_one(&self, host: &Host, options: &Options) -> Result<(Resolved, Report)> {
+        let in_use = InUse::of(&self.pin_dir, &host.interfaces, &options.interface)?;
+        let resolved = uplink::resolve(options, &host.interfaces, in_use)?;
+        let report = uplinks::attach(&self.pin_dir, host, &resolved.request)?;
+        Ok((resolved, report))
     }
 
     /// Detaches the uplinks that a configuration attached and that are wanted no more. The last one stays while another is
@@ -132,10 +154,14 @@ impl Looker {
         let Some(_lock) = self.pin_dir.try_lock()? else { return Ok(None) };
         let Some(mut maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(None) };
         let host = mappings::Host::look(&host.interfaces, &[])?;
-        let restored = mappings::restore(&mut maps, &host, self.store.read()?.into_values().collect())?;
-        let mut brought = mappings::bring(&mut maps, &host, &desired.origins(), &desired.mappings())?;
-        brought.changes.splice(..0, restored);
-        Ok(Some(brought))
+        let kept = self.store.read();
+        let restored = kept.and_then(|kept| mappings::restore(&mut maps, &host, kept.into_values().collect()));
+        let mut brought = mappings::bring_what_can_be(&mut maps, &host, &desired.origins(), &desired.mappings())?;
+        match restored {
+            Ok(restored) => drop(brought.changes.splice(..0, restored)),
+            Err(error) => brought.failures.insert(0, error),
+        }
+        if brought.failures.is_empty() { Ok(Some(brought)) } else { Err(Incomplete(brought).into()) }
     }
 }
 
@@ -169,4 +195,26 @@ fn last(maps: &Maps) -> Result<Option<Refusal>> {
 fn is_attached(pin_dir: &PinDir, index: Option<u32>) -> Result<bool> {
     let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(false) };
     Ok(maps.uplinks()?.iter().any(|(ifindex, _)| Some(*ifindex) == index))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::mapping::tests::mapping;
+
+    #[test]
+    fn what_was_done_is_known_after_a_failure_too() {
+        let failures = vec![anyhow!("no room").context("cannot write"), anyhow!("cannot read")];
+        let brought = Brought { removed: vec![mapping("80:172.17.0.2:80")], failures, ..Brought::default() };
+        let look = Look { mappings: Some(Err(Incomplete(brought).into())), ..Look::default() };
+        assert_eq!(
+            look.mappings.as_ref().unwrap().as_ref().unwrap_err().to_string(),
+            "cannot write: no room; cannot read"
+        );
+        assert_eq!(look.brought().unwrap().removed.len(), 1);
+        let look = Look { mappings: Some(Err(anyhow!("no lock"))), ..Look::default() };
+        assert!(look.brought().is_none());
+    }
 }

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    datapath::uplinks::{self, Host, Request},
+    datapath::{
+        pin::PinDir,
+        uplinks::{self, Host, InUse, Request},
+    },
     host::cgroup,
     uplink,
 };
@@ -28,13 +31,14 @@ pub(super) struct Resolved {
     pub(super) notes: Vec<String>,
 }
 
-pub(super) fn resolve(config: &Config, host: &Host, running: Option<&Running>) -> Result<Resolved> {
+pub(super) fn resolve(config: &Config, pin_dir: &PinDir, host: &Host, running: Option<&Running>) -> Result<Resolved> {
     let (mut requests, mut notes) = (BTreeMap::new(), Vec::new());
     let has_hierarchy = cgroup::root()?.is_some();
     notes.extend((config.host_access && !has_hierarchy).then(|| NO_HIERARCHY.to_owned()));
     for options in config.uplinks() {
         let name = options.interface.clone();
-        let resolved = uplink::resolve(&options, &host.interfaces).with_context(|| format!("uplink {name}"))?;
+        let in_use = InUse::of(pin_dir, &host.interfaces, &name)?;
+        let resolved = uplink::resolve(&options, &host.interfaces, in_use).with_context(|| format!("uplink {name}"))?;
         if let Some(running) = running {
             uplinks::refuse_other_limits(options.max_flows, running.max_flows)?;
         }

@@ -12,10 +12,10 @@ use crate::{
     datapath::{
         host_access::Outcome,
         ports::Range,
-        uplinks::{self, Host},
+        uplinks::{self, Host, InUse},
     },
     mapping::Origin,
-    uplink::{self, FilteringChoice, HookChoice, Options, XdpChoice, parse},
+    uplink::{self, FilteringChoice, Found, HookChoice, Options, XdpChoice, parse},
 };
 
 const NO_HIERARCHY: &str = "no cgroup2 file system is mounted here, so this host's own processes do not reach mapped \
@@ -146,6 +146,7 @@ impl From<&Args> for Options {
             no_masquerade: args.no_masquerade.clone(),
             isolate: args.isolate,
             internal: args.internal.clone(),
+            found: Found::default(),
             ports: args.ports.clone().unwrap_or_default(),
             parity: args.parity,
             filtering: args.filtering.into(),
@@ -164,8 +165,9 @@ impl From<&Args> for Options {
 
 /// Attaches.
 pub fn run(args: &Args, context: &Context) -> Result<()> {
-    let host = Host::look()?;
-    let resolved = uplink::resolve(&Options::from(args), &host.interfaces)?;
+    let (host, options) = (Host::look()?, Options::from(args));
+    let in_use = InUse::of(&context.pin_dir, &host.interfaces, &options.interface)?;
+    let resolved = uplink::resolve(&options, &host.interfaces, in_use)?;
     let report = uplinks::attach(&context.pin_dir, &host, &resolved.request)?;
     for line in outcome::lines(&resolved.request, &report, &host.interfaces) {
         context.say(&line)?;

@@ -5,7 +5,7 @@ use proptest::{prelude::*, sample::select, test_runner::TestCaseResult};
 use super::*;
 use crate::{
     datapath::{hook::Hook, ports::Range, xdp},
-    uplink::{Clamp, FilteringChoice, HookChoice, Options, XdpChoice, parse as value},
+    uplink::{Clamp, FilteringChoice, Found, HookChoice, Options, XdpChoice, parse as value},
 };
 
 const ALL: &str = r#"
@@ -67,6 +67,7 @@ fn every_key_of_an_uplink_is_what_attach_takes() {
         no_masquerade: vec!["10.0.0.0/8".parse().unwrap()],
         isolate: true,
         internal: vec!["172.30.0.0/16".parse().unwrap()],
+        found: Found::default(),
         ports: vec![Range { first: 2000, last: 2999 }, Range { first: 4000, last: 4000 }],
         parity: true,
         filtering: netfwd_common::abi::Filtering::Endpoint,

@@ -18,7 +18,7 @@ use std::{
     net::IpAddr,
 };
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use netfwd_common::abi::Rule;
 
 use super::maps::Maps;
@@ -132,28 +132,96 @@ pub struct Brought {
     pub removed: Vec<Mapping>,
     /// Those that could not be.
     pub refused: Vec<Refused>,
+    /// What failed.
+    pub failures: Vec<Error>,
 }
 
-/// Makes the mappings of `origins` those that are wanted, and no others. What is in force already stays as it is, and so
-/// do mappings of other origins: of these none gives way. Sockets of the host do not stand in the way.
+/// Makes the mappings of `origins` those that are wanted, and no others; if one cannot be added, none goes. What is in
+/// force already stays as it is, and so do mappings of other origins: of these none gives way. Sockets of the host do
+/// not stand in the way.
 pub fn bring(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<Brought> {
-    let (entries, labels) = (Entries::read(maps)?, Labels::read(maps)?);
-    let (own, others): (Vec<_>, Vec<_>) =
-        entries.installed.iter().copied().partition(|one| origins.contains(&labels.of(one.rule).origin));
-    let others: Vec<_> = others.iter().map(|one| Wanted { mapping: one.mapping, label: labels.of(one.rule) }).collect();
-    let (settled, refused) = settle::settle(&others, &host.addresses, wanted);
-    let mappings: Vec<_> = settled.iter().map(|wanted| wanted.mapping).collect();
-    let changes = plan::plan(host, &entries.installed, &mappings, Options { replace: true, force: true })?;
-    let labels: HashMap<_, _> = settled.into_iter().map(|wanted| (wanted.mapping, wanted.label)).collect();
-    transaction::add(maps, &entries, &host.reserved, &changes, &labels)?;
-    let staying: HashSet<_> = changes.iter().flat_map(Change::replaces).map(|one| one.rule.id).collect();
-    let is_leaving = |one: &Installed| !mappings.contains(&one.mapping) && !staying.contains(&one.rule.id);
-    let leaving: Vec<_> = own.into_iter().filter(is_leaving).collect();
-    let removed =
-        if leaving.is_empty() { Vec::new() } else { transaction::remove(maps, &Entries::read(maps)?, &leaving)? };
-    let label = |change: &Change| labels.get(change.mapping()).cloned().unwrap_or_default();
-    let changes = changes.into_iter().map(|change| (label(&change), change)).map(|(label, change)| (change, label));
-    Ok(Brought { changes: changes.collect(), removed, refused })
+    let plan = Bringing::plan(maps, host, origins, wanted)?;
+    plan.add(maps, host)?;
+    plan.remove(maps)?;
+    Ok(plan.brought())
+}
+
+/// As [`bring`], but what is not wanted any more ends whatever fails: another container may have its address by now.
+pub fn bring_what_can_be(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<Brought> {
+    let mut plan = Bringing::plan(maps, host, origins, wanted)?;
+    let added = plan.add(maps, host);
+    if added.is_err() {
+        plan.give_up();
+    }
+    transaction::end(maps, &plan.leaving)?;
+    let removed = plan.remove(maps);
+    Ok(Brought { failures: [added, removed].into_iter().filter_map(Result::err).collect(), ..plan.brought() })
+}
+
+/// What bringing mappings about takes.
+struct Bringing {
+    entries: Entries,
+    own: Vec<Installed>,
+    wanted: HashMap<Mapping, Label>,
+    changes: Vec<Change>,
+    leaving: Vec<Installed>,
+    refused: Vec<Refused>,
+}
+
+impl Bringing {
+    fn plan(maps: &Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<Self> {
+        let (entries, labels) = (Entries::read(maps)?, Labels::read(maps)?);
+        let (own, others): (Vec<_>, Vec<_>) =
+            entries.installed.iter().copied().partition(|one| origins.contains(&labels.of(one.rule).origin));
+        let kept = |one: &Installed| Wanted { mapping: one.mapping, label: labels.of(one.rule) };
+        let others: Vec<_> = others.iter().map(kept).collect();
+        let (settled, refused) = settle::settle(&others, &host.addresses, wanted);
+        let mappings: Vec<_> = settled.iter().map(|wanted| wanted.mapping).collect();
+        let changes = plan::plan(host, &entries.installed, &mappings, Options { replace: true, force: true })?;
+        let wanted = settled.into_iter().map(|wanted| (wanted.mapping, wanted.label)).collect();
+        let leaving = leaving(&own, &wanted, &changes);
+        Ok(Self { entries, own, wanted, changes, leaving, refused })
+    }
+
+    fn add(&self, maps: &mut Maps, host: &Host) -> Result<()> {
+        transaction::add(maps, &self.entries, &host.reserved, &self.changes, &self.wanted)
+    }
+
+    /// Takes up that nothing can be added. What gets other ports stays as it is: it leads where it should.
+    fn give_up(&mut self) {
+        self.changes.retain(|change| matches!(change, Change::Alter(..) | Change::Nothing(_)));
+        self.leaving = leaving(&self.own, &self.wanted, &self.changes);
+        self.changes.retain(Change::is_nothing);
+    }
+
+    fn remove(&self, maps: &mut Maps) -> Result<()> {
+        if self.leaving.is_empty() {
+            return Ok(());
+        }
+        let entries = Entries::read(maps)?;
+        transaction::remove(maps, &entries, &self.leaving).map(drop)
+    }
+
+    fn brought(self) -> Brought {
+        let Self { wanted, changes, leaving, refused, .. } = self;
+        let with_label = |change: Change| {
+            let label = wanted.get(change.mapping()).cloned().unwrap_or_default();
+            (change, label)
+        };
+        Brought {
+            changes: changes.into_iter().map(with_label).collect(),
+            removed: leaving.iter().map(|one| one.mapping).collect(),
+            refused,
+            failures: Vec::new(),
+        }
+    }
+}
+
+/// Those that are not wanted, but for those that changes have taken the place of.
+fn leaving(own: &[Installed], wanted: &HashMap<Mapping, Label>, changes: &[Change]) -> Vec<Installed> {
+    let replaced: HashSet<_> = changes.iter().flat_map(Change::replaces).map(|one| one.rule.id).collect();
+    let is_leaving = |one: &&Installed| !wanted.contains_key(&one.mapping) && !replaced.contains(&one.rule.id);
+    own.iter().filter(is_leaving).copied().collect()
 }
 
 /// Makes mappings by hand that are not there, and returns them. One whose port has another mapping, or whose container's
@@ -207,5 +275,28 @@ pub(crate) mod tests {
     pub(crate) fn installed(texts: &[&str]) -> Vec<Installed> {
         let rule = |id| Rule { id, generation: 1 };
         (0..).zip(texts).map(|(id, text)| Installed { mapping: mapping(text), rule: rule(id) }).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_leaves_and_what_cannot_be_altered_stays() {
+        let own = installed(&["80:172.17.0.2:80", "81:172.17.0.2:81", "90:172.17.0.2:90", "91:172.17.0.2:91"]);
+        let wanted = ["80:172.17.0.3:80", "90-95:172.17.0.2:90-95", "91:172.17.0.2:91", "99:172.17.0.2:99"];
+        let [replacing, altering, staying, new] = wanted.map(mapping);
+        let changes = vec![
+            Change::Replace(replacing, vec![own[0]]),
+            Change::Alter(altering, own[2]),
+            Change::Nothing(own[3]),
+            Change::Add(new),
+        ];
+        let wanted = [replacing, altering, staying, new].map(|mapping| (mapping, Label::default())).into();
+        let leaving = leaving(&own, &wanted, &changes);
+        assert_eq!(leaving, [own[1]], "one that is replaced has ended already");
+        let entries = Entries::default();
+        let mut plan = Bringing { entries, own: own.clone(), wanted, changes, leaving, refused: Vec::new() };
+        plan.give_up();
+        assert_eq!(plan.leaving, [own[0], own[1]]);
+        let brought = plan.brought();
+        assert_eq!(brought.changes, [(Change::Nothing(own[3]), Label::default())]);
+        assert_eq!(brought.removed, [own[0].mapping, own[1].mapping]);
     }
 }

@@ -10,7 +10,7 @@ mod site;
 
 use anyhow::{Context as _, Error, Result, bail};
 use ipnet::IpNet;
-use netfwd_common::abi::{Role, Settings};
+use netfwd_common::abi::{Role, Settings, V4, V6};
 
 use super::{
     addresses, attach,
@@ -18,7 +18,7 @@ use super::{
     host_access,
     load::{self, Loaded},
     mappings,
-    maps::Maps,
+    maps::{Maps, Select},
     members,
     pin::{Lock, PinDir},
     xdp,
@@ -54,6 +54,29 @@ pub struct Request {
     pub max_flows: [Option<u32>; 2],
     /// Whether processes of the host reach mapped ports at the host's own addresses.
     pub host_access: bool,
+}
+
+/// The addresses that an uplink masquerades with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// The IPv4 address.
+    pub v4: Option<V4>,
+    /// The IPv6 address.
+    pub v6: Option<V6>,
+}
+
+impl InUse {
+    /// Those of an uplink, by its name; none where it is not attached.
+    pub fn of(pin_dir: &PinDir, interfaces: &Interfaces, uplink: &str) -> Result<Self> {
+        let Ok(uplink) = interfaces.named(uplink) else { return Ok(Self::default()) };
+        let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(Self::default()) };
+        Ok(Self { v4: in_use(&maps, uplink.index)?, v6: in_use(&maps, uplink.index)? })
+    }
+}
+
+fn in_use<A: Select>(maps: &Maps, ifindex: u32) -> Result<Option<A>> {
+    let (present, _) = configure::present::<A>(maps, ifindex)?;
+    Ok(present.subnets.first().map(|subnet| subnet.masquerade.address))
 }
 
 /// What an attach did.

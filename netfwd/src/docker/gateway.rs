@@ -77,7 +77,14 @@ mod tests {
         let network = |name: &str| {
             let is_internal = name == "internal";
             let bridge = format!("br-{name}");
-            let network = Network { name: name.to_owned(), bridge, subnets: vec![], masqueraded: vec![], is_internal };
+            let network = Network {
+                name: name.to_owned(),
+                bridge,
+                subnets: vec![],
+                masqueraded: vec![],
+                apart: vec![],
+                is_internal,
+            };
             (name.to_owned(), network)
         };
         ["a", "b", "c", "internal"].map(network).into()

@@ -36,14 +36,15 @@ fn bridge(described: Described) -> Option<(Id, Network)> {
     let is_masqueraded = !is_internal && (is_on(option(IS_DEFAULT), false) || is_on(option(MASQUERADE), true));
     let subnets = subnets(described.ipam);
     let [mode, mode6] = GATEWAY_MODE.map(option);
-    let leaves_by_host = |subnet: &&IpNet| {
-        let mode = if subnet.addr().is_ipv4() { mode } else { mode6 };
-        is_masqueraded && !matches!(mode, Some("routed" | "isolated"))
-    };
+    let mode = |subnet: &IpNet| if subnet.addr().is_ipv4() { mode } else { mode6 };
+    let leaves_by_host = |subnet: &&IpNet| is_masqueraded && !matches!(mode(subnet), Some("routed" | "isolated"));
+    // What is published of a routed network is reached at its own address.
+    let is_apart = |subnet: &&IpNet| !matches!(mode(subnet), Some("routed" | "nat-unprotected"));
     let network = Network {
         name: described.name.unwrap_or_default(),
         bridge: option(BRIDGE_NAME).map_or_else(|| default_name(&id), str::to_owned),
         masqueraded: subnets.iter().filter(leaves_by_host).copied().collect(),
+        apart: subnets.iter().filter(is_apart).copied().collect(),
         subnets,
         is_internal,
     };
@@ -129,5 +130,18 @@ pub(super) mod tests {
         assert!(masqueraded(false, json!({"com.docker.network.bridge.enable_ip_masquerade": "false"})).is_empty());
         let routed = json!({"com.docker.network.bridge.gateway_mode_ipv6": "routed"});
         assert_eq!(masqueraded(false, routed), ["172.18.0.0/16"]);
+    }
+
+    #[test]
+    fn every_network_is_kept_apart_but_for_those_that_are_open() {
+        let apart = |options: serde_json::Value| {
+            let ipam = json!({"Config": [{"Subnet": "172.18.0.0/16"}, {"Subnet": "fd00:18::/64"}]});
+            texts(&one(json!({"Driver": "bridge", "IPAM": ipam, "Options": options})).unwrap().apart)
+        };
+        let all = ["172.18.0.0/16", "fd00:18::/64"];
+        assert_eq!(apart(json!({"com.docker.network.bridge.enable_ip_masquerade": "false"})), all);
+        assert_eq!(apart(json!({"com.docker.network.bridge.gateway_mode_ipv4": "isolated"})), all);
+        assert_eq!(apart(json!({"com.docker.network.bridge.gateway_mode_ipv4": "routed"})), all[1..]);
+        assert_eq!(apart(json!({"com.docker.network.bridge.gateway_mode_ipv6": "nat-unprotected"})), all[..1]);
     }
 }

@@ -79,6 +79,12 @@ impl Interface {
         self.addresses.iter().filter(|address| address.is_lasting).find_map(|address| A::from_ip(address.net.addr()))
     }
 
+    /// An address, if it still has it.
+    #[must_use]
+    pub fn kept<A: Family>(&self, address: Option<A>) -> Option<A> {
+        address.filter(|address| self.addresses.iter().any(|own| own.net.addr() == address.ip()))
+    }
+
     /// The subnets of its addresses that are not of the link alone (`fe80::/10`).
     pub fn networks<A: Family>(&self) -> BTreeSet<A::Net> {
         let nets = self.addresses.iter().map(|address| address.net.trunc()).filter(|net| !is_link_local(*net));

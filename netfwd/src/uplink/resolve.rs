@@ -11,7 +11,7 @@ use super::{Clamp, Options};
 use crate::{
     datapath::{
         ports,
-        uplinks::{Request, Wanted},
+        uplinks::{InUse, Request, Wanted},
     },
     host::interfaces::{Interface, Interfaces},
 };
@@ -22,6 +22,7 @@ const HEADERS: [u32; 2] = [40, 60];
 const MIN_SEGMENT_V6: u16 = 1280 - 60;
 
 /// What to attach.
+#[derive(Debug)]
 pub struct Resolved {
     /// What attach is told.
     pub request: Request,
@@ -30,11 +31,15 @@ pub struct Resolved {
 }
 
 /// Validates everything, before anything is done.
-pub fn resolve(options: &Options, interfaces: &Interfaces) -> Result<Resolved> {
+pub fn resolve(options: &Options, interfaces: &Interfaces, in_use: InUse) -> Result<Resolved> {
     let uplink = interfaces.named(&options.interface)?;
     let interface = interface(options, uplink)?;
-    let choices = options.choices();
-    let (v4, v6, notes) = networks::resolve(options, &choices, uplink, interfaces)?;
+    let mut choices = options.choices();
+    let (v4, v6, notes) = networks::resolve(options, &choices, uplink, interfaces, in_use)?;
+    if options.isolate {
+        choices.apart.extend(networks::left_out(&v4, &choices, uplink, interfaces));
+        choices.apart.extend(networks::left_out(&v6, &choices, uplink, interfaces));
+    }
     let wanted = Wanted { ifindex: uplink.index, interface, choices, v4, v6 };
     let request = Request {
         interface: uplink.clone(),

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     apply::{File, answers, with_second_uplink},
-    support::{json, lab, refused, said},
+    support::{self, json, lab, refused, said},
 };
 
 /// It looks at everything every 5 seconds, and a machine may be busy.
@@ -105,6 +105,43 @@ fn what_was_made_by_hand_goes_before_the_file_and_is_told() {
     assert_eq!(mappings(&lab), ["hand 8080"]);
     said(&lab, &["unmap", "8080/udp"]);
     agent.wait_for_line("mapped 8080/udp to 172.17.0.2:80 (config)", PATIENCE).unwrap();
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn the_file_is_followed_though_kept_mappings_cannot_be_read() {
+    let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    fs::write(state.path().join("mappings"), "80\n").unwrap();
+    let file = File::new(FILE);
+    let arguments = ["run", "--config", file.path(), "--state-dir", state.path().to_str().unwrap()];
+    let mut agent = lab.spawn_netfwd(&arguments).unwrap();
+    let failure = agent.wait_for_line("cannot map: ", PATIENCE).unwrap();
+    assert!(failure.contains("mappings:1: correct the line, or remove it"), "{failure}");
+    agent.wait_for_line("mapped 8080/udp", PATIENCE).unwrap();
+    file.write(&FILE.replace("8080", "8081"));
+    agent.wait_for_line("unmapped 8080/udp", PATIENCE).unwrap();
+    assert_eq!(mappings(&lab), ["config 8081"]);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn what_the_file_has_no_more_goes_though_nothing_can_be_added() {
+    let lab = lab(&Topology::default());
+    let file = File::new(FILE);
+    let mut first = agent(&lab, &file);
+    first.wait_for_line("mapped 8080/udp", PATIENCE).unwrap();
+    drop(first);
+    file.write(&FILE.replace("8080", "8081"));
+    let (netfwd, pins) = (support::path(), lab.pin_dir());
+    // No port can be reserved, nor given back.
+    let frozen = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\"";
+    let words = ["unshare", "--mount", "sh", "-c", frozen, "sh", netfwd.to_str().unwrap(), "run"];
+    let options = ["--pin-dir", pins.to_str().unwrap(), "--config", file.path()];
+    let mut second = lab.host().spawn(&[&words[..], &options].concat()).unwrap();
+    let failure = second.wait_for_line("cannot map: ", PATIENCE).unwrap();
+    assert!(failure.contains("Read-only file system"), "{failure}");
+    second.wait_for_line("unmapped 8080/udp", PATIENCE).unwrap();
+    assert_eq!(mappings(&lab), [] as [&str; 0]);
 }
 
 #[test]

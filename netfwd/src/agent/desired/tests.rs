@@ -7,8 +7,9 @@ use crate::{
 fn network(bridge: &str, subnet: &str, is_internal: bool, is_masqueraded: bool) -> (String, Network) {
     let subnets: Vec<_> = vec![subnet.parse().unwrap()];
     let masqueraded = if is_masqueraded { subnets.clone() } else { Vec::new() };
-    let network = Network { name: bridge.to_owned(), bridge: bridge.to_owned(), subnets, masqueraded, is_internal };
-    (bridge.to_owned(), network)
+    let (name, bridge, apart) = (bridge.to_owned(), bridge.to_owned(), subnets.clone());
+    let network = Network { name, bridge: bridge.clone(), subnets, masqueraded, apart, is_internal };
+    (bridge, network)
 }
 
 fn docker() -> State {
@@ -27,7 +28,10 @@ fn config(text: &str) -> Config {
 
 /// The uplinks with their subnets.
 fn uplinks(desired: &Desired) -> Vec<String> {
-    let told = |uplink: &Options| format!("{} {} {:?}", uplink.interface, uplink.origin, uplink.subnets);
+    let told = |uplink: &Options| {
+        let subnets: Vec<_> = uplink.choices().subnets.into_iter().collect();
+        format!("{} {} {subnets:?}", uplink.interface, uplink.origin)
+    };
     desired.uplinks().iter().map(told).collect()
 }
 
@@ -42,6 +46,8 @@ fn docker_says_what_is_mapped_masqueraded_and_kept_apart() {
     let networks = desired.networks().unwrap();
     assert_eq!(networks.masqueraded, ["172.17.0.0/16".parse().unwrap()].into());
     assert_eq!(networks.internal, ["172.18.0.0/16".parse().unwrap()].into());
+    let all = ["172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16"].map(|text| text.parse().unwrap());
+    assert_eq!(networks.apart, all.into());
 }
 
 #[test]
@@ -53,7 +59,8 @@ fn an_uplink_is_as_the_configuration_says_and_masquerades_what_docker_would_too(
     desired.set_docker(&docker());
     assert_eq!(uplinks(&desired), ["eth0 config [10.0.0.0/8, 172.17.0.0/16]", "eth1 hand [172.17.0.0/16]"]);
     let [eth0, _] = &desired.uplinks()[..] else { panic!() };
-    assert_eq!((eth0.isolate, &eth0.internal), (true, &vec!["172.18.0.0/16".parse().unwrap()]));
+    let internal = ["172.18.0.0/16".parse().unwrap()].into();
+    assert_eq!((eth0.isolate, eth0.choices().internal), (false, internal), "what is not Docker's is as it was");
     let told: Vec<_> = desired.uplinks().iter().map(|uplink| (uplink.parity, uplink.host_access)).collect();
     assert_eq!(told, [(true, false), (false, false)]);
     desired.set_config(config("[[uplink]]\ninterface = \"eth2\"\ninternal = [\"172.16.0.0/12\"]\n"));
@@ -67,7 +74,8 @@ fn with_docker_alone_the_uplinks_are_those_of_the_default_routes() {
     desired.set_docker(&docker());
     assert!(desired.has_default_uplinks());
     let uplink = desired.default_uplink("eth0");
-    assert_eq!((uplink.subnets, uplink.max_flows), (vec!["172.17.0.0/16".parse().unwrap()], [Some(9), None]));
+    let subnets = ["172.17.0.0/16".parse().unwrap()].into();
+    assert_eq!((uplink.choices().subnets, uplink.max_flows), (subnets, [Some(9), None]));
     desired.set_config(config("[[uplink]]\ninterface = \"eth0\""));
     assert!(!desired.has_default_uplinks());
 }
@@ -81,6 +89,7 @@ fn until_docker_has_answered_nothing_of_it_changes() {
     assert_eq!(parts(&desired), (vec![Origin::Config], 1, [false, false]));
     desired.lose_docker();
     assert_eq!(parts(&desired), (vec![Origin::Config], 1, [false, true]), "containers go on without their engine");
+    assert!(desired.default_uplink("eth0").isolate, "nobody knows yet what is to be open");
     desired.set_docker(&docker());
     let known = (vec![Origin::Config, Origin::Docker], 2, [true, true]);
     assert_eq!(parts(&desired), known);

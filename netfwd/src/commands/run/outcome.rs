@@ -93,8 +93,12 @@ impl Teller {
         let mut before = Told::default();
         let interfaces = look.round.as_ref().map_or(&self.interfaces, |round| &round.interfaces);
         for (_, outcome) in &look.attached {
-            if let Ok((request, report)) = outcome {
+            if let Ok((resolved, report)) = outcome {
+                let request = &resolved.request;
                 before.attached(request, report, interfaces);
+                let name = &request.interface.name;
+                let notes = resolved.notes.iter().map(|note| format!("{name} {note}"));
+                before.lines.extend(about(request, notes.collect()));
             }
         }
         if let Some((names, Ok(()))) = &look.detached {
@@ -103,7 +107,7 @@ impl Teller {
                 .push(format!("detached from {}, which the configuration has no more", names.join(", ")).into());
         }
         before.lines.extend(look.set_timeouts.then(|| "set the timeouts as the configuration says".to_owned().into()));
-        if let Some(Ok(brought)) = &look.mappings {
+        if let Some(brought) = look.brought() {
             before.lines.extend(mapping_lines(brought));
         }
         let mut told = self.round(look.round.as_ref());
@@ -203,11 +207,9 @@ fn wishes(look: &Look) -> Vec<Line> {
     let uplinks = look.attached.iter().filter_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
     let uplinks = uplinks
         .map(|(name, error)| Line::of_uplink(name, format!("cannot attach to {name}: {}", cli::one_line(error))));
-    let mappings = match &look.mappings {
-        Some(Ok(brought)) => brought.refused.iter().map(refusal).collect(),
-        Some(Err(error)) => vec![format!("cannot map: {}", cli::one_line(error)).into()],
-        None => Vec::new(),
-    };
+    let failed = look.mappings.iter().filter_map(|brought| brought.as_ref().err());
+    let failed = failed.map(|error| format!("cannot map: {}", cli::one_line(error)).into());
+    let mappings = look.brought().into_iter().flat_map(|brought| &brought.refused).map(refusal).chain(failed);
     let staying = look.detached.iter().filter_map(|(names, outcome)| Some((names, outcome.as_ref().err()?)));
     let staying = staying
         .map(|(names, error)| format!("cannot detach from {}: {}", names.join(", "), cli::one_line(error)).into());

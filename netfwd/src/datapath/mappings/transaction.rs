@@ -70,13 +70,18 @@ fn label_of(labels: &HashMap<Mapping, Label>, mapping: &Mapping) -> Label {
     labels.get(mapping).cloned().unwrap_or_default()
 }
 
+/// Ends mappings with all their flows. What is left of them is removed with the next change.
+pub(super) fn end(maps: &mut Maps, leaving: &[Installed]) -> Result<()> {
+    leaving.iter().try_for_each(|installed| rules::end(maps, installed.rule))
+}
+
 /// Removes mappings with all their flows, and returns them.
 pub(super) fn remove(maps: &mut Maps, before: &Entries, leaving: &[Installed]) -> Result<Vec<Mapping>> {
     let reservations = Reservations::new(ports::reserved()?, before);
     reservations.set(&before.reserved_without(leaving))?;
     remove_all(maps, &before.stale)?;
+    end(maps, leaving)?;
     for installed in leaving {
-        rules::end(maps, installed.rule)?;
         remove_all(maps, before.of(installed))?;
     }
     Ok(leaving.iter().map(|installed| installed.mapping).collect())

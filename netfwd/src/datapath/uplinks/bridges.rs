@@ -1,11 +1,11 @@
-//! The bridges that have a masqueraded subnet: a program on their ingress translates what a container sends to another
-//! one by way of the host's address.
+//! The bridges that have a subnet which is masqueraded or kept apart: a program on their ingress translates what a container
+//! sends to another one by way of the host's address, and drops what it may not send to others.
 
 use anyhow::Result;
 use ipnet::IpNet;
 use netfwd_common::abi::{self, Filtering, PortChoice, Role, Rule, V4, V6};
 
-use super::{Host, configure, isolation};
+use super::{Choices, Host, configure, isolation};
 use crate::{
     datapath::{
         attach,
@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// What the hooks of the needed bridges are to know. Of those with an internal network, that nothing is forwarded; of
-/// others what the uplink `last` says, if it masquerades a subnet of the bridge, else what they know, else what another
+/// others what the uplink `last` says, if it has to do with a subnet of the bridge, else what they know, else what another
 /// uplink says.
 pub(super) fn wanted(maps: &Maps, host: &Host, last: Option<u32>) -> Result<Vec<(u32, abi::Interface)>> {
-    let (interfaces, masqueraded, internal) = (maps.interfaces()?, masqueraded(maps)?, isolation::internal(maps)?);
+    let (interfaces, networks, internal) = (maps.interfaces()?, networks(maps)?, isolation::internal(maps)?);
     let known = |ifindex: u32, role: Role| {
         let found = interfaces.iter().find(|(index, known)| *index == ifindex && known.role == role.number());
         found.map(|(_, known)| *known)
@@ -30,7 +30,7 @@ pub(super) fn wanted(maps: &Maps, host: &Host, last: Option<u32>) -> Result<Vec<
             wanted.push((bridge.index, closed(bridge)?));
             continue;
         }
-        let mut uplinks: Vec<_> = uplinks_of(bridge, &masqueraded).collect();
+        let mut uplinks: Vec<_> = uplinks_of(bridge, &networks).collect();
         uplinks.sort_by_key(|uplink| Some(*uplink) != last);
         let Some(uplink) = uplinks.first().and_then(|uplink| known(*uplink, Role::Uplink)) else { continue };
         let told = served(bridge, &uplink)?;
@@ -83,16 +83,19 @@ fn closed(bridge: &Interface) -> Result<abi::Interface> {
     })
 }
 
-/// The uplinks that masquerade something of a bridge's.
-fn uplinks_of(bridge: &Interface, masqueraded: &[(u32, IpNet)]) -> impl Iterator<Item = u32> {
-    let networks: Vec<IpNet> = bridge.addresses.iter().map(|address| address.net.trunc()).collect();
-    let overlaps = move |network: IpNet| networks.iter().any(|own| own.contains(&network) || network.contains(own));
-    masqueraded.iter().filter(move |(_, network)| overlaps(*network)).map(|(uplink, _)| *uplink)
+/// The uplinks that have to do with something of a bridge's.
+fn uplinks_of(bridge: &Interface, networks: &[(u32, IpNet)]) -> impl Iterator<Item = u32> {
+    let own: Vec<IpNet> = bridge.addresses.iter().map(|address| address.net.trunc()).collect();
+    let overlaps = move |network: IpNet| own.iter().any(|own| own.contains(&network) || network.contains(own));
+    networks.iter().filter(move |(_, network)| overlaps(*network)).map(|(uplink, _)| *uplink)
 }
 
-/// All uplinks' subnets that are masqueraded.
-fn masqueraded(maps: &Maps) -> Result<Vec<(u32, IpNet)>> {
-    let mut all = Vec::new();
+/// All uplinks' subnets that are masqueraded or kept apart.
+fn networks(maps: &Maps) -> Result<Vec<(u32, IpNet)>> {
+    let (mut all, choices) = (Vec::new(), maps.choices()?);
+    for (ifindex, _) in maps.uplinks()? {
+        all.extend(Choices::of(ifindex, &choices).apart.into_iter().map(|network| (ifindex, network)));
+    }
     add_masqueraded::<V4>(maps, &mut all)?;
     add_masqueraded::<V6>(maps, &mut all)?;
     Ok(all)

@@ -26,6 +26,8 @@ pub struct Choices {
     pub xdp: xdp::Choice,
     /// Networks that are isolated and not masqueraded: nothing is forwarded from the bridges that have them.
     pub internal: BTreeSet<IpNet>,
+    /// More networks that are isolated, whether or not they are masqueraded.
+    pub apart: BTreeSet<IpNet>,
     /// Who attached it.
     pub origin: Origin,
 }
@@ -56,7 +58,8 @@ impl Choices {
         let xdp = (self.xdp != xdp::Choice::Off).then(|| Choice::xdp(uplink, self.xdp.number()));
         let internal = self.internal.iter().map(|subnet| network(uplink, Choice::INTERNAL, *subnet));
         let origin = (self.origin != Origin::Hand).then(|| Choice::origin(uplink, self.origin.number()));
-        addresses.chain(subnets).chain(bridges).chain(xdp).chain(internal).chain(origin).collect()
+        let apart = self.apart.iter().map(|subnet| network(uplink, Choice::APART, *subnet));
+        addresses.chain(subnets).chain(bridges).chain(xdp).chain(internal).chain(origin).chain(apart).collect()
     }
 
     /// Those of an uplink, of what the map has.
@@ -70,6 +73,7 @@ impl Choices {
                 Choice::BRIDGE => choices.bridges.extend([name(&key.value)]),
                 Choice::XDP => choices.xdp = mode(&key.value),
                 Choice::INTERNAL => choices.internal.extend(net(key)),
+                Choice::APART => choices.apart.extend(net(key)),
                 Choice::ORIGIN => choices.origin = Origin::from_number(key.value[0]),
                 _ => (),
             }
@@ -121,10 +125,11 @@ mod tests {
             bridges: ["docker0", "br-0123456789ab"].map(str::to_owned).into(),
             xdp: xdp::Choice::Native,
             internal: ["172.30.0.0/16".parse().unwrap()].into(),
+            apart: ["172.31.0.0/16".parse().unwrap()].into(),
             origin: Origin::Config,
         };
         let mut keys = choices.keys(7);
-        assert_eq!(keys.len(), 9);
+        assert_eq!(keys.len(), 10);
         keys.extend(Choices { bridges: ["br1".to_owned()].into(), ..Choices::default() }.keys(8));
         assert_eq!(Choices::of(7, &keys), choices);
         assert_eq!(Choices::of(9, &keys), Choices::default());

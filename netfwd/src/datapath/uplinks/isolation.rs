@@ -1,4 +1,4 @@
-//! The networks that are kept apart: the subnets of uplinks that isolate them, and internal ones.
+//! The networks that are kept apart: the subnets of uplinks that isolate them, internal ones, and others that are named.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,8 @@ pub(super) fn wanted<A: Select>(maps: &Maps, configured: Option<(u32, &Networks<
     let choices = maps.choices()?;
     let mut wanted = BTreeSet::new();
     for (ifindex, uplink) in maps.uplinks()? {
-        wanted.extend(Choices::of(ifindex, &choices).internal.into_iter().filter_map(A::from_net));
+        let Choices { internal, apart, .. } = Choices::of(ifindex, &choices);
+        wanted.extend(internal.into_iter().chain(apart).filter_map(A::from_net));
         match configured {
             _ if uplink.flags & abi::Interface::ISOLATE == 0 => (),
             Some((index, networks)) if index == ifindex => {

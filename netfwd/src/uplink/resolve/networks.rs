@@ -9,49 +9,62 @@ use netfwd_common::abi::{V4, V6};
 use super::Options;
 use crate::{
     cli::Misuse,
-    datapath::uplinks::{Choices, Networks},
+    datapath::uplinks::{Choices, InUse, Networks},
     family::Family,
     host::interfaces::{Interface, Interfaces},
 };
 
-/// Both families' networks, and what is not masqueraded of what might be.
+/// Both families' networks, and what is not masqueraded of what might be. An address that is in use is kept while the uplink
+/// has it, for its connections' sake.
 pub(super) fn resolve(
     options: &Options,
     choices: &Choices,
     uplink: &Interface,
     interfaces: &Interfaces,
+    in_use: InUse,
 ) -> Result<(Networks<V4>, Networks<V6>, Vec<String>)> {
     let (chosen_v4, chosen_v6) =
         (chosen::<V4>(choices, uplink, interfaces)?, chosen::<V6>(choices, uplink, interfaces)?);
     refuse_without_subnets(choices, interfaces)?;
-    refuse_internal_subnets(choices)?;
+    refuse_internal_subnets(options)?;
     let (subnets_v4, subnets_v6) =
         (choices.networks::<V4>(uplink, interfaces), choices.networks::<V6>(uplink, interfaces));
     if subnets_v4.is_empty() && subnets_v6.is_empty() {
         bail!("{}", why_no_subnets(choices));
     }
     let mut notes = Vec::new();
-    let v4 = match chosen_v4.or(uplink.primary_address()) {
-        _ if subnets_v4.is_empty() => Networks::default(),
-        Some(address) => networks(subnets_v4, address)?,
+    let v4 = match chosen_v4.or(uplink.kept(in_use.v4)).or(uplink.primary_address()) {
+        Some(address) => networks(subnets_v4, address, options, &mut notes)?,
+        None if subnets_v4.iter().all(|subnet| is_found::<V4>(options, *subnet)) => {
+            leave_out(&subnets_v4, || why_no_ipv4(uplink, interfaces), &mut notes)
+        }
         None => bail!("{}", why_no_ipv4(uplink, interfaces)),
     };
-    let v6 = match chosen_v6.or(uplink.primary_address()) {
-        _ if subnets_v6.is_empty() => Networks::default(),
-        Some(address) => networks(subnets_v6, address)?,
-        None if choices.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_))) => bail!("{}", why_no_ipv6(uplink)),
-        None => {
-            notes.extend(
-                subnets_v6.iter().map(|subnet| format!("does not masquerade {subnet}: {}", why_no_ipv6(uplink))),
-            );
-            Networks::default()
-        }
+    let v6 = match chosen_v6.or(uplink.kept(in_use.v6)).or(uplink.primary_address()) {
+        Some(address) => networks(subnets_v6, address, options, &mut notes)?,
+        None if options.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_))) => bail!("{}", why_no_ipv6(uplink)),
+        None => leave_out(&subnets_v6, || why_no_ipv6(uplink), &mut notes),
     };
+    if v4.subnets.is_empty() && v6.subnets.is_empty() {
+        bail!("{}", notes.join("; "));
+    }
     Ok((
         Networks { exclusions: excluded::<V4>(options), ..v4 },
         Networks { exclusions: excluded::<V6>(options), ..v6 },
         notes,
     ))
+}
+
+/// The subnets of a family that are meant, and are not masqueraded.
+pub(super) fn left_out<A: Family>(
+    networks: &Networks<A>,
+    choices: &Choices,
+    uplink: &Interface,
+    interfaces: &Interfaces,
+) -> Vec<IpNet> {
+    let meant = choices.networks::<A>(uplink, interfaces).into_iter();
+    let is_masqueraded = |subnet: &A::Net| networks.subnets.iter().any(|(network, _)| network == subnet);
+    meant.filter(|subnet| !is_masqueraded(subnet)).map(Into::into).collect()
 }
 
 /// The address that the user chose.
@@ -90,10 +103,10 @@ fn refuse_without_subnets(choices: &Choices, interfaces: &Interfaces) -> Result<
 }
 
 /// Fails if a network is to be masqueraded and internal.
-fn refuse_internal_subnets(choices: &Choices) -> Result<()> {
+fn refuse_internal_subnets(options: &Options) -> Result<()> {
     let overlaps = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
-    for subnet in &choices.subnets {
-        if let Some(internal) = choices.internal.iter().find(|internal| overlaps(internal, subnet)) {
+    for subnet in &options.subnets {
+        if let Some(internal) = options.internal.iter().find(|internal| overlaps(internal, subnet)) {
             let text =
                 format!("--subnet {subnet} is to be masqueraded, and nothing of --internal {internal} is: choose one");
             return Err(Misuse(text).into());
@@ -102,16 +115,33 @@ fn refuse_internal_subnets(choices: &Choices) -> Result<()> {
     Ok(())
 }
 
-fn networks<A: Family>(subnets: BTreeSet<A::Net>, address: A) -> Result<Networks<A>> {
-    if let Some(subnet) = subnets.iter().find(|subnet| A::contains(**subnet, address)) {
-        bail!(
-            "{subnet} contains {}, the address to masquerade with: the host's own traffic would be masqueraded; give \
-             the containers' subnet",
-            address.ip()
-        );
+/// Whether no user has asked for a subnet.
+fn is_found<A: Family>(options: &Options, subnet: A::Net) -> bool {
+    let subnet = subnet.into();
+    options.found.masqueraded.contains(&subnet) && !options.subnets.contains(&subnet)
+}
+
+fn networks<A: Family>(
+    subnets: BTreeSet<A::Net>,
+    address: A,
+    options: &Options,
+    notes: &mut Vec<String>,
+) -> Result<Networks<A>> {
+    let (conflicts, subnets): (Vec<_>, Vec<_>) = subnets.into_iter().partition(|subnet| A::contains(*subnet, address));
+    for subnet in conflicts {
+        let text = format!("{subnet} contains {}, the address to masquerade with", address.ip());
+        if !is_found::<A>(options, subnet) {
+            bail!("{text}: the host's own traffic would be masqueraded; give the containers' subnet");
+        }
+        notes.push(format!("does not masquerade {subnet}: {text}"));
     }
     let subnets = subnets.into_iter().map(|subnet| (subnet, address)).collect();
     Ok(Networks { subnets, exclusions: Vec::new() })
+}
+
+fn leave_out<A: Family>(subnets: &BTreeSet<A::Net>, why: impl Fn() -> String, notes: &mut Vec<String>) -> Networks<A> {
+    notes.extend(subnets.iter().map(|subnet| format!("does not masquerade {subnet}: {}", why())));
+    Networks::default()
 }
 
 fn excluded<A: Family>(options: &Options) -> Vec<A::Net> {

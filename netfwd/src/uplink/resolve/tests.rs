@@ -6,6 +6,7 @@ use crate::{
     commands::attach::Args,
     family::Family as _,
     host::interfaces::{Address, Ipv6},
+    uplink::Found,
 };
 
 #[derive(clap::Parser)]
@@ -44,7 +45,7 @@ fn host() -> Interfaces {
 
 fn resolved(line: &str, interfaces: &Interfaces) -> Result<Resolved> {
     let words = ["attach"].into_iter().chain(line.split(' '));
-    resolve(&Options::from(&Line::try_parse_from(words).unwrap().args), interfaces)
+    resolve(&Options::from(&Line::try_parse_from(words).unwrap().args), interfaces, InUse::default())
 }
 
 fn wanted(line: &str) -> Wanted {
@@ -198,8 +199,47 @@ fn an_uplink_is_told_by_options_that_make_it_so() {
         "eth0 --clamp-mss 1460",
     ] {
         let request = resolved(line, &host()).unwrap().request;
-        let again = resolve(&Options::from(&request), &host()).unwrap().request;
+        let again = resolve(&Options::from(&request), &host(), InUse::default()).unwrap().request;
         let parts = |request: &Request| (request.wanted.clone(), request.hook, request.max_flows, request.host_access);
         assert_eq!(parts(&again), parts(&request), "{line}");
     }
+}
+
+/// What is masqueraded of the subnets that were found, and what is said of the others.
+fn found(uplink: &str, subnets: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
+    let masqueraded = subnets.iter().map(|text| text.parse().unwrap()).collect();
+    let options = Options { found: Found { masqueraded, ..Found::default() }, ..Options::new(uplink) };
+    let Resolved { request, notes } = resolve(&options, &host(), InUse::default())?;
+    let Wanted { v4, v6, .. } = request.wanted;
+    let v4 = v4.subnets.iter().map(|(subnet, _)| subnet.to_string());
+    Ok((v4.chain(v6.subnets.iter().map(|(subnet, _)| subnet.to_string())).collect(), notes))
+}
+
+#[test]
+fn a_subnet_that_was_found_and_cannot_be_masqueraded_keeps_no_other_from_it() {
+    let (subnets, notes) = found("eth2", &["10.1.0.0/16", "fd00:2::/64", "198.51.0.0/16"]).unwrap();
+    assert_eq!(subnets, ["10.1.0.0/16"]);
+    assert!(notes.iter().any(|note| note.starts_with("does not masquerade fd00:2::/64: eth2 has no")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.starts_with("does not masquerade 198.51.0.0/16: ")), "{notes:?}");
+    assert!(found("eth1", &["10.1.0.0/16"]).is_err(), "nothing is left");
+}
+
+#[test]
+fn an_address_in_use_is_kept_while_the_uplink_has_it_and_no_other_was_chosen() {
+    let address = |line: &str, in_use: [u8; 4]| {
+        let words = ["attach"].into_iter().chain(line.split(' '));
+        let options = Options::from(&Line::try_parse_from(words).unwrap().args);
+        let in_use = InUse { v4: Some(in_use), v6: None };
+        resolve(&options, &host(), in_use).unwrap().request.wanted.v4.subnets[0].1
+    };
+    assert_eq!(address("eth0", [192, 0, 2, 9]), [192, 0, 2, 9]);
+    assert_eq!(address("eth0", [192, 0, 2, 7]), [192, 0, 2, 1], "it is gone");
+    assert_eq!(address("eth0 --address 192.0.2.1", [192, 0, 2, 9]), [192, 0, 2, 1]);
+}
+
+#[test]
+fn what_is_isolated_is_kept_apart_also_where_it_cannot_be_masqueraded() {
+    let apart = |line: &str| resolved(line, &host()).unwrap().request.wanted.choices.apart;
+    assert_eq!(apart("eth2 --isolate"), ["fd00:2::/64".parse().unwrap()].into());
+    assert_eq!(apart("eth2"), [].into());
 }

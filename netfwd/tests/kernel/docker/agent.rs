@@ -4,18 +4,19 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    os::unix::net::UnixListener,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use lab::{DockerEngine, Lab, Netns, Process, Topology, curl};
+use lab::{DockerEngine, Lab, Netns, Process, TcpEcho, Topology, curl};
 
 use super::{PATIENCE, dockers};
 use crate::{
     apply::File,
     sockets::{connect, echoes, udp},
-    support::json,
+    support::{json, lab, said},
 };
 
 const HOST: &str = "192.168.137.104";
@@ -134,13 +135,17 @@ fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
     let (engine, lab) = dockers(Topology::default());
     let agent = follow(&lab, &engine);
     // As `docker compose up` does it: a network of its own, in which services find each other, and one port outside.
-    for network in [&["front"][..], &["back"], &["--internal", "inside"]] {
+    let unmasqueraded = "com.docker.network.bridge.enable_ip_masquerade=false";
+    // The host has no IPv6 outside, which is the first one's concern alone.
+    let six = ["--ipv6", "--subnet", "10.6.0.0/24", "--subnet", "fd00:6::/64", "six"];
+    for network in [&six[..], &["front"], &["back"], &["--internal", "inside"], &["--opt", unmasqueraded, "plain"]] {
         engine.docker(&[&["network", "create"], network].concat()).unwrap();
     }
     run(&engine, "shop", &["--network", "front", "--publish", "8080:80"]);
     run(&engine, "db", &["--network", "front"]);
     run(&engine, "other", &["--network", "back"]);
     run(&engine, "vault", &["--network", "inside", "--publish", "8082:80"]);
+    run(&engine, "own", &["--network", "plain"]);
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
     let address = |name: &str| {
         let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
@@ -148,6 +153,8 @@ fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
     };
     assert_eq!(get_inside(&engine, "shop", &address("db")).as_deref(), Some("db"));
     assert_eq!(get_inside(&engine, "other", &address("db")), None, "of another network");
+    assert_eq!(get_inside(&engine, "own", &address("db")), None, "of a network that is not masqueraded");
+    assert_eq!(get_inside(&engine, "db", &address("own")), None, "to a network that is not masqueraded");
     assert_eq!(get_inside(&engine, "other", &format!("{HOST}:8080")).as_deref(), Some("shop"), "published");
     assert_eq!(get_inside(&engine, "vault", &format!("{HOST}:8080")), None, "from the inside");
     // What leaves is masqueraded, and of an internal network nothing does.
@@ -222,4 +229,46 @@ fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
     agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
     agent.wait_for_line("unmapped 8081/tcp", PATIENCE).unwrap();
     assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn ipv6_ports_are_published_too() {
+    let (engine, lab) = dockers(Topology::dual_stack());
+    let mut agent = follow(&lab, &engine);
+    let subnets = ["--ipv6", "--subnet", "10.2.0.0/24", "--subnet", "fd00:2::/64"];
+    engine.docker(&[&["network", "create"], &subnets[..], &["two"]].concat()).unwrap();
+    run(&engine, "shop", &["--network", "two", "--publish", "8080:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    assert_eq!(get(lab.client(), "[2001:db8:137::104]:8080"), "shop");
+    engine.docker(&["rm", "--force", "shop"]).unwrap();
+    agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
+    assert_eq!(agent.stderr().unwrap(), "");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_engine_that_breaks_off_is_told_and_mappings_stay() {
+    let lab = lab(&Topology::default());
+    said(&lab, &["attach", "ens33"]);
+    said(&lab, &["map", "8080:172.17.0.2:80"]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // A request fits, and a client that has gone already is no matter.
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"ApiVer").ok();
+        }
+    });
+    let address = format!("unix://{}", path.display());
+    let arguments = ["run", "--docker", "--uplink", "ens33"];
+    let mut agent = lab.spawn_netfwd_with(&arguments, &[("DOCKER_HOST", &address)]).unwrap();
+    let failure = agent.wait_for_line("its version", PATIENCE).unwrap();
+    assert!(failure.starts_with("netfwd: ") && failure.contains(&address), "{failure}");
+    let _server = TcpEcho::start(&lab.containers()[0], "0.0.0.0:80".parse().unwrap()).unwrap();
+    connect(lab.client(), format!("{HOST}:8080").parse().unwrap()).unwrap();
+    assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1);
 }

@@ -46,8 +46,7 @@ fn networks<A: Family>(
 /// The address to masquerade with: the chosen one, also while it is gone; else one that is in use while the uplink has
 /// it, for its connections' sake; else the one that attach would take.
 fn address<A: Family>(staying: &[(A::Net, A)], choices: &Choices, uplink: &Interface) -> Option<A> {
-    let is_there = |address: &A| uplink.addresses.iter().any(|own| own.net.addr() == address.ip());
-    let in_use = || staying.iter().map(|(_, address)| *address).find(is_there);
+    let in_use = || staying.iter().find_map(|(_, address)| uplink.kept(Some(*address)));
     choices.address().or_else(in_use).or_else(|| uplink.primary_address())
 }
 
