@@ -14,7 +14,7 @@ pub(crate) struct Args {}
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     ("setup", || run_verb(&["setup"])),
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("lints of the host's crates", || cargo(&["clippy", "--all-targets", "--", "-D", "warnings"])),
@@ -27,7 +27,6 @@ const STEPS: [Step; 10] = [
         run_verb(&[&["test", "--fast-path", "off", "--kernel", "running"], &scenarios[..]].concat())
     }),
     ("demo", || run_verb(&["demo"])),
-    ("package", || run_verb(&["dist", "--test"])),
 ];
 
 /// Runs the steps and says how long each took.

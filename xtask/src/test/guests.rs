@@ -25,24 +25,28 @@ const LEFT_OUT: [(&str, &str); 3] = [
     (DOCKER_TESTS, "a Docker Engine, which guests have not"),
 ];
 /// Tests that guests run as well with `--thorough`, and why they can do without.
-const LEFT_OUT_FOR_TIME: [(&str, &str); 16] = [
+const LEFT_OUT_FOR_TIME: [(&str, &str); 19] = [
     ("agent::", USER_SPACE),
     ("apply::", USER_SPACE),
     ("bad_input::", USER_SPACE),
     ("builds::", "loads six times, for minutes, what `attach` loads as well"),
     ("check::", USER_SPACE),
     ("configuration::", USER_SPACE),
+    ("expiry::", IN_THE_CORE),
     ("explain::", USER_SPACE),
     ("follow::", USER_SPACE),
+    ("limits::", IN_THE_CORE),
     ("load::", "a gigabyte each way, for which an emulated machine takes minutes"),
     ("logs::", USER_SPACE),
     ("mappings::", USER_SPACE),
     ("metrics::", USER_SPACE),
     ("options::", USER_SPACE),
+    ("oracle::", IN_THE_CORE),
+    ("scenarios::host::", IN_THE_CORE),
     ("timeouts::", USER_SPACE),
     ("watching::", USER_SPACE),
-    ("oracle::", "what the same program decides from the same maps on every kernel"),
 ];
+const IN_THE_CORE: &str = "what the same program decides from the same maps on every kernel";
 const USER_SPACE: &str = "reads and writes maps as the other commands do, which are tested on every kernel";
 /// Tests with a Docker Engine.
 pub(super) const DOCKER_TESTS: &str = "docker::";
