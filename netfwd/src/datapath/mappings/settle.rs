@@ -14,6 +14,15 @@ pub struct Wanted {
     pub label: Label,
 }
 
+impl Wanted {
+    /// Whether both cannot be. One of any address and one of a single address can, if they are of one origin: then the
+    /// single address goes first, as somebody wants it. Somebody else may not take it away so.
+    fn is_in_the_way_of(&self, other: &Self) -> bool {
+        let (own, others) = (&self.mapping.host, &other.mapping.host);
+        own.overlaps(others) || self.label.origin != other.label.origin && own.is_beside(others)
+    }
+}
+
 /// One that cannot be.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -32,7 +41,7 @@ pub(super) fn settle(kept: &[Wanted], own: &HashSet<IpAddr>, wanted: &[Wanted]) 
     });
     let (mut settled, mut refused) = (Vec::<Wanted>::new(), Vec::new());
     for wanted in sorted {
-        let present = kept.iter().chain(&settled).find(|present| present.mapping.host.overlaps(&wanted.mapping.host));
+        let present = kept.iter().chain(&settled).find(|present| present.is_in_the_way_of(&wanted));
         match present {
             // Two want the same: then it is the first one's.
             Some(present) if present.mapping == wanted.mapping => {}
@@ -82,6 +91,14 @@ mod tests {
             "there is nothing to add to it"
         );
         assert_eq!(settled(&["80:[fd00::2]:80"], &[docker]), (vec![second], vec![]));
+    }
+
+    #[test]
+    fn nobody_takes_an_address_of_a_port_that_another_one_has() {
+        let [one, any] = ["192.0.2.1:80:172.17.0.2:80", "80:172.17.0.2:80"].map(|text| wanted(Origin::Docker, text));
+        assert_eq!(settled(&["80:172.17.0.4:80"], std::slice::from_ref(&one)).0, [] as [&str; 0]);
+        assert_eq!(settled(&["192.0.2.1:80:172.17.0.4:80"], std::slice::from_ref(&any)).0, [] as [&str; 0]);
+        assert_eq!(settled(&["192.0.2.1:81:172.17.0.4:80"], &[one, any]).0.len(), 2, "of one origin");
     }
 
     #[test]
