@@ -19,9 +19,10 @@ const GUEST_TEST: &str = "/bin/kernel-tests";
 const GUEST_CLI: &str = "/bin/netfwd";
 
 /// Tests that guests never run unless they are named, and why.
-const LEFT_OUT: [(&str, &str); 3] = [
+const LEFT_OUT: [(&str, &str); 4] = [
     ("over_nft::", "nftables' own NAT, which proves the scenarios, and says nothing of netfwd"),
-    ("prometheus::", "a Prometheus, which guests have not"),
+    (PROMETHEUS_TESTS, "a Prometheus, which guests have not"),
+    (JOURNAL_TESTS, "a systemd journal, which guests have not"),
     (DOCKER_TESTS, "a Docker Engine, which guests have not"),
 ];
 /// Tests that guests run as well with `--thorough`, and why they can do without.
