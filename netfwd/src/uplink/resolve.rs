@@ -37,8 +37,8 @@ pub fn resolve(options: &Options, interfaces: &Interfaces, in_use: InUse) -> Res
     let mut choices = options.choices();
     let (v4, v6, notes) = networks::resolve(options, &choices, uplink, interfaces, in_use)?;
     if options.isolate {
-        choices.apart.extend(networks::left_out(&v4, &choices, uplink, interfaces));
-        choices.apart.extend(networks::left_out(&v6, &choices, uplink, interfaces));
+        choices.apart.extend(networks::not_masqueraded(&v4, &choices, uplink, interfaces));
+        choices.apart.extend(networks::not_masqueraded(&v6, &choices, uplink, interfaces));
     }
     let wanted = Wanted { ifindex: uplink.index, interface, choices, v4, v6 };
     let request = Request {

@@ -56,7 +56,7 @@ pub(super) fn resolve(
 }
 
 /// The subnets of a family that are meant, and are not masqueraded.
-pub(super) fn left_out<A: Family>(
+pub(super) fn not_masqueraded<A: Family>(
     networks: &Networks<A>,
     choices: &Choices,
     uplink: &Interface,
