@@ -25,13 +25,14 @@ impl Netlink {
     /// The neighbours on a bridge of which it is known behind which member they are.
     pub fn neighbours(&self, bridge: u32) -> Result<Vec<Neighbour>> {
         let mut places = HashMap::new();
-        for entry in self.dump(AddressFamily::Bridge)? {
+        for entry in self.all_neighbours(AddressFamily::Bridge)? {
             // The bridge's own addresses are behind itself.
             if let Some(hardware_address) = hardware_address(&entry).filter(|_| entry.header.ifindex != bridge) {
                 places.insert(hardware_address, entry.header.ifindex);
             }
         }
-        let known = self.dump(AddressFamily::Unspec)?.into_iter().filter(|entry| entry.header.ifindex == bridge);
+        let known =
+            self.all_neighbours(AddressFamily::Unspec)?.into_iter().filter(|entry| entry.header.ifindex == bridge);
         let neighbour = |entry: NeighbourMessage| {
             let hardware_address = hardware_address(&entry).filter(|_| entry.header.state != NeighbourState::Failed)?;
             let member = *places.get(&hardware_address)?;
@@ -40,7 +41,7 @@ impl Netlink {
         Ok(known.filter_map(neighbour).collect())
     }
 
-    fn dump(&self, family: AddressFamily) -> Result<Vec<NeighbourMessage>> {
+    fn all_neighbours(&self, family: AddressFamily) -> Result<Vec<NeighbourMessage>> {
         let request = self.handle().neighbours().get().set_address_family(family);
         self.collect(request.execute()).context("cannot list the neighbours")
     }

@@ -1,5 +1,7 @@
 //! Questions to the kernel about interfaces, by netlink.
 
+mod dump;
+
 use std::{future::Future, net::IpAddr};
 
 use anyhow::{Context as _, Result};
@@ -41,8 +43,7 @@ impl Netlink {
 
     /// The host's interfaces.
     pub fn interfaces(&self) -> Result<Interfaces> {
-        let links = self.collect(self.handle.link().get().execute()).context("cannot list the interfaces")?;
-        let addresses = self.collect(self.handle.address().get().execute()).context("cannot list the addresses")?;
+        let (links, addresses) = (self.links()?, self.addresses()?);
         let mut interfaces: Vec<_> = links.iter().map(interface).collect();
         for interface in &mut interfaces {
             interface.addresses = addresses_of(interface.index, &addresses);
