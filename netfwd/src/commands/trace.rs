@@ -128,6 +128,11 @@ impl Session<'_> {
         if lost > 0 {
             self.context.warn(&format!("{lost} packets came too fast and are not shown: a filter leaves more room"));
         }
+        let missed = self.tracer.missed();
+        if !missed.is_zero() {
+            let seconds = missed.as_secs_f64();
+            self.context.warn(&format!("for {seconds:.1} s nothing was traced, as nobody took what was shown"));
+        }
         Ok(())
     }
 

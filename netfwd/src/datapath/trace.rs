@@ -29,6 +29,7 @@ pub struct Tracer {
     events: RingBuf<MapData>,
     wanted: Watch,
     renewed: Instant,
+    missed: Duration,
     lost_before: u64,
 }
 
@@ -44,12 +45,10 @@ impl Tracer {
             events: typed(pin_dir, names::TRACE_EVENTS)?,
             wanted,
             renewed: Instant::now(),
+            missed: Duration::ZERO,
             lost_before: 0,
         };
-        if tracer.watch.get(&0, 0).context("cannot read the map TRACE_WATCH")?.until > clock::now()? {
-            // Dropped here, it would switch the other's off.
-            tracer.wanted.until = 0;
-            std::mem::forget(tracer);
+        if tracer.until()? > clock::now()? {
             bail!("another `netfwd trace` is running, or was killed just now: there can be one");
         }
         // What an earlier one has left.
@@ -59,9 +58,14 @@ impl Tracer {
         Ok(tracer)
     }
 
-    /// The next packet; `None` if there is none within `patience`. Must be called more often than every two seconds.
+    /// The next packet; `None` if there is none within `patience`. Must be called more often than every two seconds: if it
+    /// is not, tracing ends meanwhile, and [`Self::missed`] tells for how long.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Traced>> {
         if self.renewed.elapsed() >= RENEWAL {
+            if !self.is_own()? {
+                bail!("another `netfwd trace` has begun while this one was held up: there can be one");
+            }
+            self.missed += self.renewed.elapsed().saturating_sub(LEASE);
             self.switch_on()?;
         }
         if let Some(traced) = self.take() {
@@ -80,6 +84,12 @@ impl Tracer {
         Ok(self.lost_ever()?.saturating_sub(self.lost_before))
     }
 
+    /// For how long nothing was traced since it began, because nobody asked for the next packet.
+    #[must_use]
+    pub const fn missed(&self) -> Duration {
+        self.missed
+    }
+
     fn switch_on(&mut self) -> Result<()> {
         let lease = u64::try_from(LEASE.as_nanos()).unwrap_or_default();
         self.wanted.until = clock::now()?.saturating_add(lease);
@@ -87,9 +97,21 @@ impl Tracer {
         self.watch.set(0, self.wanted, 0).context("cannot write the map TRACE_WATCH")
     }
 
-    /// Switches tracing off. What the kernel part has kept until now can still be taken.
+    /// Switches tracing off, if another one has not begun. What the kernel part has kept until now can still be taken.
     pub fn switch_off(&mut self) -> Result<()> {
+        if !self.is_own()? {
+            return Ok(());
+        }
         self.watch.set(0, Watch::OFF, 0).context("cannot write the map TRACE_WATCH")
+    }
+
+    /// Whether it is what this one has switched on, or off.
+    fn is_own(&self) -> Result<bool> {
+        Ok([0, self.wanted.until].contains(&self.until()?))
+    }
+
+    fn until(&self) -> Result<u64> {
+        Ok(self.watch.get(&0, 0).context("cannot read the map TRACE_WATCH")?.until)
     }
 
     /// A packet that is there already.

@@ -34,6 +34,22 @@ fn trace(lab: &Lab, arguments: &[&str]) -> Process {
     process
 }
 
+/// Waits until the kernel part has switched tracing off, which takes packets.
+fn ends_by_itself(lab: &Lab) {
+    wait_until(|| {
+        ping(lab.client(), [192, 168, 137, 104].into(), 1, 0.05).unwrap();
+        !is_on(lab)
+    });
+}
+
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is not so yet");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// What a trace has shown, once it has ended.
 fn shown(process: &mut Process) -> Vec<Value> {
     let output = process.succeed(PATIENCE).unwrap();
@@ -174,15 +190,37 @@ fn a_tracer_that_is_killed_leaves_nothing_on() {
     assert!(is_on(&lab), "the other one goes on");
     tracer.signal(Signal::SIGKILL).unwrap();
     tracer.wait(PATIENCE).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while is_on(&lab) {
-        assert!(Instant::now() < deadline, "still on");
-        ping(lab.client(), [192, 168, 137, 104].into(), 1, 0.05).unwrap();
-        thread::sleep(Duration::from_millis(200));
-    }
+    ends_by_itself(&lab);
     let next = trace(&lab, &["--proto", "icmp"]);
     ping(lab.client(), [192, 168, 137, 104].into(), 1, 0.05).unwrap();
     assert!(!stopped(next).is_empty());
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_tracer_that_was_held_up_says_so_and_leaves_the_place_to_another_one() {
+    let lab = mapped();
+    let held_up = || {
+        let tracer = trace(&lab, &[]);
+        tracer.signal(Signal::SIGSTOP).unwrap();
+        ends_by_itself(&lab);
+        tracer
+    };
+    let mut first = held_up();
+    first.signal(Signal::SIGCONT).unwrap();
+    wait_until(|| is_on(&lab));
+    first.signal(Signal::SIGINT).unwrap();
+    let told = first.succeed(PATIENCE).unwrap().stderr;
+    assert!(told.contains("s nothing was traced, as nobody took what was shown"), "{told}");
+
+    let mut first = held_up();
+    let second = trace(&lab, &["--proto", "icmp"]);
+    first.signal(Signal::SIGCONT).unwrap();
+    let output = first.wait(PATIENCE).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stderr.contains("another `netfwd trace` has begun while this one was held up"), "{output:?}");
+    ping(lab.client(), [192, 168, 137, 104].into(), 1, 0.05).unwrap();
+    assert!(!stopped(second).is_empty(), "it goes on");
 }
 
 #[test]
