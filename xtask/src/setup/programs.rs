@@ -44,7 +44,7 @@ impl Program {
     }
 }
 
-static PROGRAMS: [Program; 19] = [
+static PROGRAMS: [Program; 20] = [
     Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
     Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
     Program { debian: "iputils-ping", ..Program::plain("ping", "iputils") },
@@ -59,6 +59,7 @@ static PROGRAMS: [Program; 19] = [
     Program { fedora: "nmap-ncat", arch: "openbsd-netcat", ..Program::plain("nc", "netcat-openbsd") },
     Program::plain("ethtool", "ethtool"),
     Program { needed_for: Scope::Bench, fedora: "iptables-nft", ..Program::plain("iptables", "iptables") },
+    Program { needed_for: Scope::Tests, ..Program::plain("socat", "socat") },
     Program { needed_for: Scope::Tests, ..Program::plain("traceroute", "traceroute") },
     Program { needed_for: Scope::Tests, debian: "iputils-tracepath", ..Program::plain("tracepath", "iputils") },
     Program { needed_for: Scope::Tests, ..Program::of_debian("stun", "stun-client") },
