@@ -76,6 +76,22 @@ impl Mapping {
         format!("{}:{}", bracketed(self.container), self.container_ports())
     }
 
+    /// What it is of ports below these, of these, and of ports above them.
+    #[must_use]
+    pub fn around(&self, ports: Ports) -> [Option<Self>; 3] {
+        let Ports { first, last } = self.host.ports;
+        let below = Ports::new(first, last.min(ports.first.saturating_sub(1)));
+        let among = Ports::new(first.max(ports.first), last.min(ports.last));
+        let above = ports.last.checked_add(1).and_then(|next| Ports::new(first.max(next), last));
+        [below, among, above].map(|part| part.map(|ports| self.of_ports(ports)))
+    }
+
+    /// It, of some of its host ports alone.
+    const fn of_ports(&self, ports: Ports) -> Self {
+        let container_port = self.container_port.wrapping_add(ports.first - self.host.ports.first);
+        Self { host: HostPorts { ports, ..self.host }, container: self.container, container_port }
+    }
+
     /// Whether each port that both have leads to the same place.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
@@ -283,6 +299,21 @@ pub(crate) mod tests {
         assert!(range.agrees_with(&mapping("8005-8020:172.17.0.2:85-100")));
         assert!(!range.agrees_with(&mapping("8005-8020:172.17.0.3:85-100")));
         assert!(!range.agrees_with(&mapping("8005-8020:172.17.0.2:86-101")));
+    }
+
+    #[test]
+    fn a_range_is_cut_at_ports_of_another_one() {
+        let around = |first, last| {
+            let parts = mapping("8000-8010:172.17.0.2:80-90").around(Ports::new(first, last).unwrap());
+            parts.map(|part| part.map(|mapping| mapping.to_string()))
+        };
+        let texts = |texts: [&str; 3]| texts.map(|text| (!text.is_empty()).then(|| format!("{text}/tcp")));
+        let middle = ["8000-8002:172.17.0.2:80-82", "8003-8004:172.17.0.2:83-84", "8005-8010:172.17.0.2:85-90"];
+        assert_eq!(around(8003, 8004), texts(middle));
+        assert_eq!(around(1, 8000), texts(["", "8000:172.17.0.2:80", "8001-8010:172.17.0.2:81-90"]));
+        assert_eq!(around(8010, u16::MAX), texts(["8000-8009:172.17.0.2:80-89", "8010:172.17.0.2:90", ""]));
+        assert_eq!(around(1, u16::MAX), texts(["", "8000-8010:172.17.0.2:80-90", ""]));
+        assert_eq!(around(1, 7999), texts(["", "", "8000-8010:172.17.0.2:80-90"]));
     }
 
     #[test]

@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     datapath::{
-        addresses, host_access,
-        mappings::{self, Wanted as Owned},
+        addresses, host_access, mappings,
         maps::Maps,
         members,
         pin::{Lock, PinDir},
@@ -58,6 +57,9 @@ impl<'a> Performer<'a> {
         if let Err(error) = self.perform_what_can_be_undone(plan) {
             return Err(self.after_undoing(error));
         }
+        if plan.steps.iter().any(is_of_mapping) {
+            self.refresh().context("all is done, but the host's addresses and bridge members were not looked at")?;
+        }
         let leaving = plan.steps.iter().filter_map(|step| {
             let Step::Detach(uplink) = step else { return None };
             self.running?.uplinks.get(name(uplink)).map(|request| request.interface.index)
@@ -72,8 +74,6 @@ impl<'a> Performer<'a> {
 
     fn perform_what_can_be_undone(&mut self, plan: &Plan) -> Result<()> {
         plan.steps.iter().try_for_each(|step| self.step(step))?;
-        let is_of_mapping =
-            |step: &Step| matches!(step, Step::Map(_) | Step::Replace(..) | Step::Relabel(..) | Step::Unmap(_));
         // The last: it is all or nothing by itself.
         if plan.steps.iter().any(is_of_mapping) { self.bring() } else { Ok(()) }
     }
@@ -111,23 +111,20 @@ impl<'a> Performer<'a> {
         Ok(())
     }
 
-    /// Docker's mappings stay, but for those whose ports the configuration has.
+    /// Docker's mappings stay, but for the ports that the configuration has.
     fn bring(&self) -> Result<()> {
         let mut maps = Maps::open(self.pin_dir)?;
         let host = mappings::Host::look(&self.host.interfaces, &[])?;
-        let mut wanted = self.resolved.desired.mappings.clone();
-        let is_free = |other: &&Owned| wanted.iter().all(|one| !one.mapping.host.overlaps(&other.mapping.host));
         let present = self.running.map(|running| running.mappings.as_slice()).unwrap_or_default();
-        let docker = present.iter().filter(|one| one.label.origin == Origin::Docker).filter(is_free);
-        let docker: Vec<_> = docker.cloned().collect();
-        wanted.extend(docker);
-        let brought = mappings::bring(&mut maps, &host, &[Origin::Config, Origin::Docker], &wanted)?;
+        let docker = present.iter().filter(|one| one.label.origin == Origin::Docker);
+        let wanted: Vec<_> = self.resolved.desired.mappings.iter().chain(docker).cloned().collect();
+        mappings::bring(&mut maps, &host, &[Origin::Config, Origin::Docker], &wanted)
+    }
+
+    fn refresh(&self) -> Result<()> {
+        let mut maps = Maps::open(self.pin_dir)?;
         addresses::refresh(&mut maps, &self.host.interfaces)?;
-        members::refresh(self.pin_dir, &self.host.netlink, &self.host.interfaces, &mut maps)?;
-        match brought.refused.into_iter().next() {
-            Some(refused) => Err(refused.why.into()),
-            None => Ok(()),
-        }
+        members::refresh(self.pin_dir, &self.host.netlink, &self.host.interfaces, &mut maps).map(drop)
     }
 
     fn after_undoing(&mut self, error: Error) -> Error {
@@ -153,6 +150,10 @@ impl<'a> Performer<'a> {
             Undo::Timeouts(timeouts) => timeouts::put(&mut Maps::open(self.pin_dir)?, timeouts).map(drop),
         }
     }
+}
+
+const fn is_of_mapping(step: &Step) -> bool {
+    matches!(step, Step::Map(_) | Step::Replace(..) | Step::Relabel(..) | Step::Unmap(_))
 }
 
 fn name(uplink: &Uplink) -> &str {

@@ -136,17 +136,20 @@ pub struct Brought {
     pub failures: Vec<Error>,
 }
 
-/// Makes the mappings of `origins` those that are wanted, and no others; if one cannot be added, none goes. What is in
-/// force already stays as it is, and so do mappings of other origins: of these none gives way. Sockets of the host do
-/// not stand in the way.
-pub fn bring(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<Brought> {
-    let plan = Bringing::plan(maps, host, origins, wanted)?;
+/// Makes the mappings of `origins` those that are wanted, and no others, or changes nothing. What is in force already
+/// stays as it is, and so do mappings of other origins: of these none gives way. Docker's give way to all others. Sockets
+/// of the host do not stand in the way.
+pub fn bring(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<()> {
+    let mut plan = Bringing::plan(maps, host, origins, wanted)?;
+    if let Some(refused) = plan.refused.extract_if(.., |one| one.wanted.label.origin != Origin::Docker).next() {
+        return Err(refused.why.into());
+    }
     plan.add(maps, host)?;
-    plan.remove(maps)?;
-    Ok(plan.brought())
+    plan.remove(maps)
 }
 
-/// As [`bring`], but what is not wanted any more ends whatever fails: another container may have its address by now.
+/// As [`bring`], but all that can be is done, whatever fails: another container may have the address by now of one that
+/// is not wanted any more.
 pub fn bring_what_can_be(maps: &mut Maps, host: &Host, origins: &[Origin], wanted: &[Wanted]) -> Result<Brought> {
     let mut plan = Bringing::plan(maps, host, origins, wanted)?;
     let added = plan.add(maps, host);
@@ -284,7 +287,7 @@ pub(crate) mod tests {
         let [replacing, altering, staying, new] = wanted.map(mapping);
         let changes = vec![
             Change::Replace(replacing, vec![own[0]]),
-            Change::Alter(altering, own[2]),
+            Change::Alter(altering, own[2], Vec::new()),
             Change::Nothing(own[3]),
             Change::Add(new),
         ];

@@ -16,10 +16,10 @@ use crate::{
 pub enum Change {
     /// It is added.
     Add(Mapping),
-    /// It takes the place of others, which end.
+    /// It takes the place of others, of which those end that no other change alters.
     Replace(Mapping, Vec<Installed>),
-    /// Another one gets its ports; flows of ports that both have go on.
-    Alter(Mapping, Installed),
+    /// Another one gets its ports, and flows of ports that both have go on; further ones end as with [`Self::Replace`].
+    Alter(Mapping, Installed, Vec<Installed>),
     /// It is in force already.
     Nothing(Installed),
 }
@@ -29,19 +29,19 @@ impl Change {
     #[must_use]
     pub fn mapping(&self) -> &Mapping {
         match self {
-            Self::Add(mapping) | Self::Replace(mapping, _) | Self::Alter(mapping, _) => mapping,
+            Self::Add(mapping) | Self::Replace(mapping, _) | Self::Alter(mapping, ..) => mapping,
             Self::Nothing(installed) => &installed.mapping,
         }
     }
 
     /// What it takes the place of.
-    #[must_use]
-    pub fn replaces(&self) -> &[Installed] {
-        match self {
-            Self::Replace(_, installed) => installed,
-            Self::Alter(_, installed) => std::slice::from_ref(installed),
-            Self::Add(_) | Self::Nothing(_) => &[],
-        }
+    pub fn replaces(&self) -> impl Iterator<Item = &Installed> {
+        let (heir, ended) = match self {
+            Self::Replace(_, ended) => (None, ended.as_slice()),
+            Self::Alter(_, heir, ended) => (Some(heir), ended.as_slice()),
+            Self::Add(_) | Self::Nothing(_) => (None, [].as_slice()),
+        };
+        heir.into_iter().chain(ended)
     }
 
     /// Whether it is in force already.
@@ -148,21 +148,45 @@ fn change(present: &ByHost<'_>, wanted: &Mapping, replace: bool) -> Result<Chang
         [] => Ok(Change::Add(*wanted)),
         [same] if same.mapping == *wanted => Ok(Change::Nothing(*same)),
         [other, ..] if !replace => Err(Conflict::Taken { wanted: *wanted, present: other.mapping }),
-        [other] if other.mapping.agrees_with(wanted) => Ok(Change::Alter(*wanted, *other)),
-        _ => Ok(Change::Replace(*wanted, others)),
+        _ => Ok(alter_or_replace(*wanted, others)),
     }
 }
 
-/// A mapping whose ports go to several others lives on in none of them.
-fn one_heir_each(changes: Vec<Change>) -> Vec<Change> {
-    let mut heirs = HashMap::<_, u32>::new();
-    for installed in changes.iter().flat_map(Change::replaces) {
-        *heirs.entry(installed.rule.id).or_default() += 1;
+/// Of those that lead where `wanted` does, the one with the most ports lives on.
+fn alter_or_replace(wanted: Mapping, mut others: Vec<Installed>) -> Change {
+    let agreeing = others.iter().enumerate().filter(|(_, other)| other.mapping.agrees_with(&wanted));
+    match agreeing.max_by_key(|(_, other)| other.mapping.host.ports.count()) {
+        Some((place, _)) => {
+            let heir = others.remove(place);
+            Change::Alter(wanted, heir, others)
+        }
+        None => Change::Replace(wanted, others),
     }
-    let has_several_heirs = |installed: &Installed| heirs.get(&installed.rule.id).is_some_and(|count| *count > 1);
-    let settle = |change| match &change {
-        Change::Alter(mapping, other) if has_several_heirs(other) => Change::Replace(*mapping, vec![*other]),
-        Change::Add(_) | Change::Replace(..) | Change::Alter(..) | Change::Nothing(_) => change,
+}
+
+/// A mapping whose ports go to several others lives on in one of them: where it has the most ports.
+fn one_heir_each(changes: Vec<Change>) -> Vec<Change> {
+    let mut heirs = HashMap::<u32, Mapping>::new();
+    for change in &changes {
+        if let Change::Alter(mapping, other, _) = change {
+            let heir = heirs.entry(other.rule.id).or_insert(*mapping);
+            if heir.host.ports.count() < mapping.host.ports.count() {
+                *heir = *mapping;
+            }
+        }
+    }
+    let without_heirs = |mut others: Vec<Installed>| {
+        others.retain(|other| !heirs.contains_key(&other.rule.id));
+        others
+    };
+    let settle = |change| match change {
+        Change::Alter(mapping, other, others) if heirs.get(&other.rule.id) == Some(&mapping) => {
+            Change::Alter(mapping, other, without_heirs(others))
+        }
+        Change::Alter(mapping, _, others) | Change::Replace(mapping, others) => {
+            Change::Replace(mapping, without_heirs(others))
+        }
+        Change::Add(_) | Change::Nothing(_) => change,
     };
     changes.into_iter().map(settle).collect()
 }
@@ -187,8 +211,7 @@ fn refuse_used(host: &Host, changes: &[Change]) -> Result<(), Conflict> {
     for change in changes.iter().filter(|change| !change.is_nothing()) {
         let mut serving = host.sockets.serving(&change.mapping().host);
         // Of ports that are mapped already, that was said before.
-        serving
-            .retain(|socket| !change.replaces().iter().any(|one| one.mapping.host.ports.contains(socket.local.port())));
+        serving.retain(|socket| !change.replaces().any(|one| one.mapping.host.ports.contains(socket.local.port())));
         if let Some(socket) = serving.first() {
             return Err(Conflict::Used {
                 port: socket.local.port(),

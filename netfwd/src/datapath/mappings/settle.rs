@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::IpAddr};
 
 use super::Conflict;
-use crate::mapping::{Label, Mapping};
+use crate::mapping::{Label, Mapping, Origin};
 
 /// A mapping that somebody wants, and who.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,17 @@ impl Wanted {
         let (own, others) = (&self.mapping.host, &other.mapping.host);
         own.overlaps(others) || self.label.origin != other.label.origin && own.is_beside(others)
     }
+
+    /// What of it cannot be because of `present`, and what can all the same. Docker publishes each port by itself: of its
+    /// ranges only the ports go that are taken. Any other mapping is wanted as a whole.
+    fn cut(&self, present: &Mapping) -> (Self, Vec<Self>) {
+        if self.label.origin != Origin::Docker {
+            return (self.clone(), Vec::new());
+        }
+        let part = |mapping| Self { mapping, label: self.label.clone() };
+        let [below, taken, above] = self.mapping.around(present.host.ports);
+        (taken.map_or_else(|| self.clone(), part), [below, above].into_iter().flatten().map(part).collect())
+    }
 }
 
 /// One that cannot be.
@@ -35,19 +46,21 @@ pub struct Refused {
 /// What can be, in the order of host parts, and what cannot. `kept` are mappings that stay as they are, and `own` the
 /// host's addresses. The first origin goes first, and of one origin the first host part.
 pub(super) fn settle(kept: &[Wanted], own: &HashSet<IpAddr>, wanted: &[Wanted]) -> (Vec<Wanted>, Vec<Refused>) {
-    let mut sorted: Vec<_> = wanted.to_vec();
-    sorted.sort_by(|a, b| {
-        (a.label.origin, a.mapping.host, &a.label.name).cmp(&(b.label.origin, b.mapping.host, &b.label.name))
+    let mut waiting: Vec<_> = wanted.to_vec();
+    waiting.sort_by(|a, b| {
+        (b.label.origin, b.mapping.host, &b.label.name).cmp(&(a.label.origin, a.mapping.host, &a.label.name))
     });
     let (mut settled, mut refused) = (Vec::<Wanted>::new(), Vec::new());
-    for wanted in sorted {
+    while let Some(wanted) = waiting.pop() {
         let present = kept.iter().chain(&settled).find(|present| present.is_in_the_way_of(&wanted));
         match present {
             // Two want the same: then it is the first one's.
             Some(present) if present.mapping == wanted.mapping => {}
             Some(Wanted { mapping: present, label }) => {
                 let why = Conflict::Before { present: *present, origin: label.origin };
+                let (wanted, rest) = wanted.cut(present);
                 refused.push(Refused { wanted, why });
+                waiting.extend(rest.into_iter().rev());
             }
             None if own.contains(&wanted.mapping.container) => {
                 refused.push(Refused { why: Conflict::Own { mapping: wanted.mapping }, wanted });
@@ -64,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mapping::{Origin, tests::mapping};
+    use crate::mapping::tests::mapping;
 
     fn wanted(origin: Origin, text: &str) -> Wanted {
         Wanted { mapping: mapping(text), label: Label { origin, name: text.to_owned() } }
@@ -113,6 +126,16 @@ mod tests {
         );
         assert!(why(Origin::Config).starts_with("80/tcp is mapped to 172.17.0.3:80 by the configuration, which"));
         assert!(why(Origin::Docker).starts_with("80/tcp is mapped to 172.17.0.3:80 by Docker: stop"));
+    }
+
+    #[test]
+    fn of_dockers_ranges_only_the_ports_go_that_are_taken() {
+        let range = |origin| wanted(origin, "80-89:172.17.0.2:180-189");
+        let (settled_ones, refused) = settled(&["83:172.17.0.9:1"], &[range(Origin::Docker)]);
+        assert_eq!(settled_ones, ["docker 80-82:172.17.0.2:180-182/tcp", "docker 84-89:172.17.0.2:184-189/tcp"]);
+        assert_eq!(refused, ["docker 83:172.17.0.2:183/tcp"]);
+        let nothing_of_it = settled(&["83:172.17.0.9:1"], &[range(Origin::Config)]);
+        assert_eq!(nothing_of_it, (vec![], vec!["config 80-89:172.17.0.2:180-189/tcp".to_owned()]));
     }
 
     #[test]

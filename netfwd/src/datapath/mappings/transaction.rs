@@ -59,7 +59,7 @@ pub(super) fn add(
     }
     for made in &made {
         finish(maps, before, made)?;
-        if let Change::Alter(mapping, present) = made.change {
+        if let Change::Alter(mapping, present, _) = made.change {
             labels::set(maps, present.rule, &label_of(labels, mapping))?;
         }
     }
@@ -100,7 +100,7 @@ fn make<'c>(
     for change in changes.iter().filter(|change| !change.is_nothing()) {
         let entries = entries::plan(&change.mapping().host, &reservations.foreign);
         let rule = match change {
-            Change::Alter(_, present) => present.rule,
+            Change::Alter(_, present, _) => present.rule,
             Change::Add(_) | Change::Replace(..) | Change::Nothing(_) => {
                 let rule = allocator.allocate(maps)?;
                 labels::set(maps, rule, &label_of(labels, change.mapping()))?;
@@ -156,7 +156,7 @@ fn undo(maps: &mut Maps, before: &Entries, made: &[Made<'_>]) -> Result<()> {
 /// The entries that an altered mapping had.
 fn old_entries(before: &Entries, made: &Made<'_>) -> Vec<Entry> {
     match made.change {
-        Change::Alter(_, present) => before.of(present).to_vec(),
+        Change::Alter(_, present, _) => before.of(present).to_vec(),
         Change::Add(_) | Change::Replace(..) | Change::Nothing(_) => Vec::new(),
     }
 }
@@ -169,19 +169,22 @@ fn put_all(maps: &mut Maps, entries: &[Entry], installed: &Installed) -> Result<
 fn finish(maps: &mut Maps, before: &Entries, made: &Made<'_>) -> Result<()> {
     match made.change {
         Change::Add(_) | Change::Nothing(_) => Ok(()),
-        Change::Replace(_, replaced) => {
-            // An entry for fewer ports goes before one for more: the old ones go while their rule is in force.
-            for installed in replaced {
-                remove_all_but(maps, installed.rule, before.of(installed), &[])?;
-                rules::end(maps, installed.rule)?;
-            }
-            Ok(())
-        }
-        Change::Alter(mapping, present) => {
+        Change::Replace(_, replaced) => end_replaced(maps, before, replaced),
+        Change::Alter(mapping, present, replaced) => {
+            end_replaced(maps, before, replaced)?;
             remove_all_but(maps, present.rule, before.of(present), &made.entries)?;
             end_flows_beyond(maps, mapping, present.rule)
         }
     }
+}
+
+/// An entry for fewer ports goes before one for more: the old ones go while their rule is in force.
+fn end_replaced(maps: &mut Maps, before: &Entries, replaced: &[Installed]) -> Result<()> {
+    for installed in replaced {
+        remove_all_but(maps, installed.rule, before.of(installed), &[])?;
+        rules::end(maps, installed.rule)?;
+    }
+    Ok(())
 }
 
 /// Removes a rule's entries but for those at the places of `kept`, and those that another rule has taken over.

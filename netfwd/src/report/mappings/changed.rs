@@ -69,12 +69,13 @@ impl From<&Change> for Outcome {
         Self {
             change: match change {
                 Change::Add(_) => Kind::Added,
+                Change::Replace(_, ended) if ended.is_empty() => Kind::Added,
                 Change::Replace(..) => Kind::Replaced,
                 Change::Alter(..) => Kind::Altered,
                 Change::Nothing(_) => Kind::Unchanged,
             },
             mapping: (*change.mapping()).into(),
-            instead_of: change.replaces().iter().map(|installed| installed.mapping.into()).collect(),
+            instead_of: change.replaces().map(|installed| installed.mapping.into()).collect(),
         }
     }
 }
@@ -107,8 +108,8 @@ impl Outcome {
     fn sentence(&self) -> String {
         let Parts { mapping, .. } = self.mapping;
         let (host, to) = (mapping.host, mapping.target());
-        let others = |name: &dyn Fn(&Mapping) -> String| {
-            self.instead_of.iter().map(|other| name(&other.mapping)).collect::<Vec<_>>().join(" and ")
+        let named = |others: &[Parts], name: &dyn Fn(&Mapping) -> String| {
+            others.iter().map(|other| name(&other.mapping)).collect::<Vec<_>>().join(" and ")
         };
         // What had the same host part needs no name but its target.
         let other = |other: &Mapping| {
@@ -117,10 +118,18 @@ impl Outcome {
         match self.change {
             Kind::Added => format!("mapped {host} to {to}"),
             Kind::Unchanged => format!("{host} is mapped to {to} already, nothing changed"),
-            Kind::Replaced => format!("mapped {host} to {to} instead of {}, whose flows have ended", others(&other)),
+            Kind::Replaced => {
+                format!("mapped {host} to {to} instead of {}, whose flows have ended", named(&self.instead_of, &other))
+            }
             Kind::Altered => {
-                let before = others(&|other| other.host.to_string());
-                format!("mapped {host} to {to} instead of {before}; flows of ports that both have go on")
+                let (heir, ended) = self.instead_of.split_at(self.instead_of.len().min(1));
+                let before = named(heir, &|other| other.host.to_string());
+                let ending = if ended.is_empty() {
+                    String::new()
+                } else {
+                    format!(", those of {} have ended", named(ended, &other))
+                };
+                format!("mapped {host} to {to} instead of {before}; flows of ports that both have go on{ending}")
             }
         }
     }
@@ -167,7 +176,7 @@ mod tests {
              have ended"
         );
         assert_eq!(
-            text(Change::Alter(mapping("80-90:[fd00::2]:80-90"), installed("80:[fd00::2]:80"))),
+            text(Change::Alter(mapping("80-90:[fd00::2]:80-90"), installed("80:[fd00::2]:80"), Vec::new())),
             "mapped [::]:80-90/tcp to [fd00::2]:80-90 instead of [::]:80/tcp; flows of ports that both have go on"
         );
         assert_eq!(Unmapped::from(vec![web]).text(), "unmapped 8080/tcp from 172.17.0.2:80");
@@ -176,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_shape_of_the_json_stays() {
-        let change = Change::Alter(mapping("8000-8010:172.17.0.2:80-90"), installed("8000:172.17.0.2:80"));
+        let change = Change::Alter(mapping("8000-8010:172.17.0.2:80-90"), installed("8000:172.17.0.2:80"), Vec::new());
         let one = |first: u16, last: u16| {
             json!({
                 "protocol": "tcp",

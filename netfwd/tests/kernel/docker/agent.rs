@@ -29,6 +29,13 @@ fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
     agent
 }
 
+/// The first and the last host port of each mapping.
+fn ports(lab: &Lab) -> Vec<[u64; 2]> {
+    let listed = json(lab, &["list"]);
+    let mappings = listed["mappings"].as_array().unwrap().iter();
+    mappings.map(|one| ["port_first", "port_last"].map(|end| one["host"][end].as_u64().unwrap())).collect()
+}
+
 /// Runs a web server that says its own name.
 fn run(engine: &DockerEngine, name: &str, options: &[&str]) {
     let serve = format!("echo {name} > /www/index.html; exec busybox httpd -f -p 80 -h /www");
@@ -229,6 +236,34 @@ fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
     agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
     agent.wait_for_line("unmapped 8081/tcp", PATIENCE).unwrap();
     assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn the_configuration_takes_one_port_of_a_published_range_and_gives_it_back() {
+    let (engine, lab) = dockers(Topology::default());
+    let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
+    let text = format!("{docker}[[uplink]]\ninterface = \"ens33\"\n");
+    let file = File::new(&text);
+    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
+    agent.wait_for_line("follows ens33", PATIENCE).unwrap();
+    let serve = ["web", "nc", "-ll", "-p", "7003", "-e", "/bin/busybox", "cat"];
+    engine.docker(&[&["run", "--detach", "--publish", "7000-7009:7000-7009"], &serve[..]].concat()).unwrap();
+    agent.wait_for_line("mapped 7000-7009/tcp", PATIENCE).unwrap();
+    let mut connection = connect(lab.client(), format!("{HOST}:7003").parse().unwrap()).unwrap();
+    let mut goes_on = || {
+        connection.write_all(b"word").unwrap();
+        connection.read_exact(&mut [0; 4]).unwrap();
+    };
+    goes_on();
+    file.write(&format!("mappings = [\"7008:172.17.0.9:80\"]\n{text}"));
+    agent.wait_for_line("cannot map 7008:172.17.0.2:7008/tcp", PATIENCE).unwrap();
+    assert_eq!(ports(&lab), [[7000, 7007], [7008, 7008], [7009, 7009]]);
+    goes_on();
+    file.write(&text);
+    agent.wait_for_line("mapped 7000-7009/tcp to 172.17.0.2:7000-7009 instead of 7000-7007/tcp", PATIENCE).unwrap();
+    assert_eq!(ports(&lab), [[7000, 7009]]);
+    goes_on();
 }
 
 #[test]

@@ -83,7 +83,10 @@ fn a_range_takes_the_place_of_all_that_it_overlaps() {
 fn a_range_whose_ports_lead_where_they_did_is_altered() {
     let present = installed(&["8000-8010:172.17.0.2:80-90"]);
     for wanted in ["8000-8020:172.17.0.2:80-100", "8005:172.17.0.2:85"] {
-        assert_eq!(planned(&present, &[wanted], REPLACE), Ok(vec![Change::Alter(mapping(wanted), present[0])]));
+        assert_eq!(
+            planned(&present, &[wanted], REPLACE),
+            Ok(vec![Change::Alter(mapping(wanted), present[0], Vec::new())])
+        );
     }
     for wanted in ["8000-8020:172.17.0.3:80-100", "8005:172.17.0.2:80"] {
         let expected = vec![Change::Replace(mapping(wanted), present.clone())];
@@ -92,11 +95,24 @@ fn a_range_whose_ports_lead_where_they_did_is_altered() {
 }
 
 #[test]
-fn a_range_that_is_split_lives_on_in_no_part() {
+fn a_range_that_is_split_lives_on_in_its_greatest_part() {
     let present = installed(&["8000-8010:172.17.0.2:80-90"]);
-    let wanted = ["8000-8004:172.17.0.2:80-84", "8005-8010:172.17.0.2:85-90"];
-    let expected = wanted.map(|text| Change::Replace(mapping(text), present.clone()));
-    assert_eq!(planned(&present, &wanted, REPLACE), Ok(expected.to_vec()));
+    let wanted = ["8000-8002:172.17.0.2:80-82", "8003:172.17.0.3:80", "8004-8010:172.17.0.2:84-90"];
+    let [first, taken, second] = wanted.map(mapping);
+    let expected = vec![
+        Change::Replace(first, Vec::new()),
+        Change::Replace(taken, Vec::new()),
+        Change::Alter(second, present[0], Vec::new()),
+    ];
+    assert_eq!(planned(&present, &wanted, REPLACE), Ok(expected));
+}
+
+#[test]
+fn a_range_that_is_whole_again_is_its_greatest_part_altered() {
+    let present = installed(&["8000-8002:172.17.0.2:80-82", "8003:172.17.0.3:80", "8004-8010:172.17.0.2:84-90"]);
+    let wanted = "8000-8010:172.17.0.2:80-90";
+    let expected = vec![Change::Alter(mapping(wanted), present[2], vec![present[0], present[1]])];
+    assert_eq!(planned(&present, &[wanted], REPLACE), Ok(expected));
 }
 
 #[test]
