@@ -24,7 +24,7 @@ mod tuple;
 
 pub use address::{Address, V4, V6};
 pub use choice::Choice;
-pub use connection::{Connection, Direction, LiveConnection, Slot};
+pub use connection::{Connection, Direction, LiveConnection, LiveRecord, Record, Slot};
 pub use counter::{Counter, FlowEvent, RuleCounter};
 pub use datagram::{Datagram, DatagramKey, Fate, MAX_HELD};
 pub use hop::{Gateway, Hop, MAX_HOPS};
@@ -42,7 +42,7 @@ pub use tuple::{Endpoint, Protocol, Side, Tuple, Words};
 
 /// The layout of everything in this module. It changes whenever a type, a map or a meaning changes, and is part of
 /// the pinned state: user space refuses maps of another version instead of misreading them.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Marks map types as plain old data for aya, next to the proof that they have no padding.
 ///
@@ -94,3 +94,5 @@ plain_old_data! {
 
 const _: () = assert!(size_of::<LiveConnection<V4>>() == size_of::<Connection<V4>>());
 const _: () = assert!(size_of::<LiveConnection<V6>>() == size_of::<Connection<V6>>());
+const _: () = assert!(size_of::<LiveRecord<V4>>() == 128 && size_of::<LiveRecord<V6>>() == 160);
+const _: () = assert!(core::mem::offset_of!(Connection<V4>, last_seen) == 64);

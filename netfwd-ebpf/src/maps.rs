@@ -13,8 +13,8 @@ use aya_ebpf::{
 use netfwd_common::{
     abi::{
         COUNTERS_PER_HOOK, Choice, Connection, Counter, Datagram, DatagramKey, Direction, Endpoint, FlowEvent, Gateway,
-        Hop, Interface, Label, LiveConnection, MAX_HOPS, MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade,
-        Member, Protocol, Rule, RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6, Words,
+        Hop, Interface, Label, LiveConnection, LiveRecord, MAX_HOPS, MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey,
+        Masquerade, Member, Protocol, Rule, RuleCounter, Settings, Slot, SubnetKey, Target, Tuple, V4, V6, Words,
     },
     scratch::Scratch,
     tables::{self, ReserveError},
@@ -77,7 +77,7 @@ macro_rules! family {
         #[btf_map]
         static $tuples: HashMap<Tuple<$address>, Slot, { MAX_FLOWS * 2 }> = HashMap::new();
         #[btf_map]
-        static $connections: Array<LiveConnection<$address>, MAX_FLOWS, { BPF_F_MMAPABLE as usize }> = Array::new();
+        static $connections: Array<LiveRecord<$address>, MAX_FLOWS, { BPF_F_MMAPABLE as usize }> = Array::new();
         #[btf_map]
         static $free_slots: Queue<u32, MAX_FLOWS> = Queue::new();
         #[btf_map]
@@ -266,7 +266,7 @@ macro_rules! tables_of_family {
 
             #[inline]
             fn connection(&self, number: u32) -> Option<&LiveConnection<$address>> {
-                $family::CONNECTIONS.get(number)
+                $family::CONNECTIONS.get(number).map(|record| &record.0)
             }
 
             #[inline]
@@ -275,7 +275,7 @@ macro_rules! tables_of_family {
                 // SAFETY: the same layout, and the caller owns the slot: nobody reads a record that is not live.
                 unsafe { ptr::copy_nonoverlapping(connection, record.cast::<Connection<$address>>(), 1) };
                 // SAFETY: a map's value, valid while the program runs.
-                Some(unsafe { &*record })
+                Some(unsafe { &(*record).0 })
             }
 
             #[inline]

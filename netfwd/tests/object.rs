@@ -7,9 +7,9 @@ mod tests {
     use aya_obj::{Object, ProgramSection, generated::bpf_map_type};
     use netfwd::datapath::load;
     use netfwd_common::abi::{
-        Address, COUNTERS_PER_HOOK, Choice, Connection, Counter, Endpoint, FlowEvent, Interface, Label, MAX_HOPS,
-        MAX_INTERFACES, MAX_TARGETS, Mapping, MappingKey, Masquerade, Member, Rule, RuleCounter, Settings, Slot,
-        SocketPeer, SubnetKey, TRACED_HOOKS, Target, Traced, Tuple, V4, V6, Watch, names,
+        Address, COUNTERS_PER_HOOK, Choice, Counter, Endpoint, FlowEvent, Interface, Label, MAX_HOPS, MAX_INTERFACES,
+        MAX_TARGETS, Mapping, MappingKey, Masquerade, Member, Record, Rule, RuleCounter, Settings, Slot, SocketPeer,
+        SubnetKey, TRACED_HOOKS, Target, Traced, Tuple, V4, V6, Watch, names,
     };
 
     static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
@@ -70,7 +70,7 @@ mod tests {
             (A::MAPS.subnets, LPM_TRIE, subnet_key, size_of::<Masquerade<A>>(), RULES, NO_PREALLOC),
             (A::MAPS.exclusions, LPM_TRIE, subnet_key, size_of::<Rule>(), RULES, NO_PREALLOC),
             (A::MAPS.isolated, LPM_TRIE, PREFIX_LENGTH + size_of::<A>(), 1, RULES, NO_PREALLOC),
-            (A::MAPS.connections, ARRAY, WORD, size_of::<Connection<A>>(), FLOWS, MMAPABLE),
+            (A::MAPS.connections, ARRAY, WORD, size_of::<Record<A>>(), FLOWS, MMAPABLE),
             (A::MAPS.tuples, HASH, size_of::<Tuple<A>>(), size_of::<Slot>(), 2 * FLOWS, 0),
             (A::MAPS.free_slots, QUEUE, 0, WORD, FLOWS, 0),
             (A::MAPS.high_water, ARRAY, WORD, size_of::<u64>(), 1, 0),

@@ -74,3 +74,12 @@ impl<A> Connection<A> {
 
 /// The record itself.
 pub type LiveConnection<A> = Connection<A, AtomicU64>;
+
+/// A record as it lies in its map, which begins at a page: one of IPv4 has two cache lines of 64 bytes, of which only the
+/// second changes with each packet, and one of IPv6 is never in more than three.
+#[repr(C, align(32))]
+#[derive(Clone, Copy, Debug)]
+pub struct Record<A, W = u64>(pub Connection<A, W>);
+
+/// The record that all CPUs change.
+pub type LiveRecord<A> = Record<A, AtomicU64>;

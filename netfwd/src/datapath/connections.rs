@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use netfwd_common::{
-    abi::{Connection, Settings, Side, Timeouts},
+    abi::{self, Connection, Settings, Side, Timeouts},
     conntrack::{self, Phase, State, lifetime},
 };
 
@@ -61,7 +61,7 @@ impl<A: Select> Connections<A> {
         let failed = || format!("cannot map the connections ({}) into memory", A::MAPS.connections);
         let map = &maps.family::<A>().connections;
         let count = map.info().with_context(failed)?.max_entries();
-        let length = count as usize * size_of::<Connection<A>>();
+        let length = count as usize * size_of::<abi::Record<A>>();
         let memory = MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd()).with_context(failed)?;
         Ok(Self { memory, count, used: maps.high_water::<A>()?.min(count), family: PhantomData })
     }
@@ -132,7 +132,7 @@ impl<A: Select> Connections<A> {
             return None;
         }
         #[expect(clippy::cast_ptr_alignment, reason = "memory is mapped by whole pages")]
-        let first = self.memory.as_mut_ptr().cast::<AtomicU64>().wrapping_add(slot as usize * Record::<A>::WORDS);
+        let first = self.memory.as_mut_ptr().cast::<AtomicU64>().wrapping_add(slot as usize * Record::<A>::STRIDE);
         // SAFETY: within the mapping, which is page-aligned and lives as long as `self`, for a slot below `used`; and
         // everyone, the kernel included, may change atomics at any time.
         let words = unsafe { slice::from_raw_parts(first, Record::<A>::WORDS) };
@@ -142,6 +142,8 @@ impl<A: Select> Connections<A> {
 
 impl<A: Family> Record<'_, A> {
     const WORDS: usize = size_of::<Connection<A>>() / WORD;
+    /// Words from one record to the next.
+    const STRIDE: usize = size_of::<abi::Record<A>>() / WORD;
     const STATE_WORD: usize = offset_of!(Connection<A>, state) / WORD;
 
     fn state(&self) -> &AtomicU64 {

@@ -12,13 +12,21 @@ use netfwd::datapath::load::CLASSIFIERS;
 use netfwd_common::{
     abi::{
         Address as _, COUNTERS_PER_HOOK, Connection, Counter, Datagram, DatagramKey, FlowEvent, Interface, Mapping,
-        MappingKey, Masquerade, Member, Reason, Rule, RuleCounter, Side, Slot, SubnetKey, Target, Tuple, V4, V6,
-        counter_index, names,
+        MappingKey, Masquerade, Member, Reason, Record, Rule, RuleCounter, Side, Slot, SubnetKey, Target, Tuple, V4,
+        V6, counter_index, names,
     },
     memory::MemoryTables,
 };
 
 use super::world::{BRIDGE, BRIDGE_SLOT, HOST_RULE, Place, Plan, UPLINK, UPLINK_SLOT};
+
+/// A record, for aya to copy.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct InMap<A>(Record<A>);
+
+// SAFETY: repr(C), integers and byte arrays only; what is behind the last one means nothing.
+unsafe impl<A: Place> Pod for InMap<A> {}
 
 /// The BPF object of this build.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netfwd"));
@@ -182,12 +190,13 @@ impl Datapath {
 
     /// The record of a slot.
     pub(crate) fn connection<A: Place>(&self, number: u32) -> Connection<A> {
-        Array::try_from(self.0.map(A::MAPS.connections).unwrap()).unwrap().get(&number, 0).unwrap()
+        let records = Array::<_, InMap<A>>::try_from(self.0.map(A::MAPS.connections).unwrap()).unwrap();
+        records.get(&number, 0).unwrap().0.0
     }
 
     /// Replaces the record of a slot, while no program runs.
     pub(crate) fn set_connection<A: Place>(&mut self, number: u32, connection: Connection<A>) {
-        self.array(A::MAPS.connections).set(number, connection, 0).unwrap();
+        self.array(A::MAPS.connections).set(number, InMap(Record(connection)), 0).unwrap();
     }
 
     /// Packets by reason on a side; those that are not zero.
