@@ -126,7 +126,7 @@ pub(super) fn plan(
     let changes = one_heir_each(changes);
     if !options.force {
         refuse_beside(installed, &changes)?;
-        refuse_used(host, &changes)?;
+        refuse_used(host, &present, &changes)?;
     }
     Ok(changes)
 }
@@ -207,11 +207,12 @@ fn refuse_beside(installed: &[Installed], changes: &[Change]) -> Result<(), Conf
 }
 
 /// A new mapping's ports are of no use to a process that has sockets there.
-fn refuse_used(host: &Host, changes: &[Change]) -> Result<(), Conflict> {
+fn refuse_used(host: &Host, present: &ByHost<'_>, changes: &[Change]) -> Result<(), Conflict> {
     for change in changes.iter().filter(|change| !change.is_nothing()) {
-        let mut serving = host.sockets.serving(&change.mapping().host);
+        let wanted = &change.mapping().host;
+        let (mut serving, mapped) = (host.sockets.serving(wanted), present.overlapping(wanted));
         // Of ports that are mapped already, that was said before.
-        serving.retain(|socket| !change.replaces().any(|one| one.mapping.host.ports.contains(socket.local.port())));
+        serving.retain(|socket| !mapped.iter().any(|one| one.mapping.host.ports.contains(socket.local.port())));
         if let Some(socket) = serving.first() {
             return Err(Conflict::Used {
                 port: socket.local.port(),

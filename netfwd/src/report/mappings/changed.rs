@@ -179,6 +179,17 @@ mod tests {
             text(Change::Alter(mapping("80-90:[fd00::2]:80-90"), installed("80:[fd00::2]:80"), Vec::new())),
             "mapped [::]:80-90/tcp to [fd00::2]:80-90 instead of [::]:80/tcp; flows of ports that both have go on"
         );
+        let whole = Change::Alter(
+            mapping("80-90:172.17.0.2:80-90"),
+            installed("82-90:172.17.0.2:82-90"),
+            vec![installed("80-81:172.17.0.2:80-81")],
+        );
+        assert_eq!(
+            text(whole),
+            "mapped 80-90/tcp to 172.17.0.2:80-90 instead of 82-90/tcp; flows of ports that both have go on, those of \
+             80-81/tcp to 172.17.0.2:80-81 have ended"
+        );
+        assert_eq!(text(Change::Replace(web, Vec::new())), text(Change::Add(web)), "the other one lives on elsewhere");
         assert_eq!(Unmapped::from(vec![web]).text(), "unmapped 8080/tcp from 172.17.0.2:80");
         assert_eq!(Unmapped::from(Vec::new()).text(), "no mappings, nothing changed");
     }

@@ -122,6 +122,9 @@ fn a_port_of_the_hosts_socket_is_refused_unless_forced_or_mapped_already() {
     let error = plan(&host, &[], &wanted, NEITHER).unwrap_err();
     assert!(matches!(error, Conflict::Used { port: 8005, protocol: Transport::Tcp, more: 1, .. }), "{error}");
     assert!(plan(&host, &[], &wanted, FORCE).is_ok());
+    let parts = ["8000-8005:172.17.0.2:8000-8005", "8006-8010:172.17.0.2:8006-8010"].map(mapping);
+    let whole = installed(&["8000-8010:172.17.0.2:8000-8010"]);
+    assert!(plan(&host, &whole, &parts, REPLACE).is_ok(), "in whichever part it lives on");
     assert!(plan(&host, &[], &[mapping("8005:172.17.0.2:80/udp")], NEITHER).is_ok());
     let present = installed(&["8005-8006:172.17.0.3:80-81"]);
     assert!(plan(&host, &present, &wanted, REPLACE).is_ok());
