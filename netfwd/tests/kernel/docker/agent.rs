@@ -29,6 +29,12 @@ fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
     agent
 }
 
+/// A configuration that follows an engine, without mappings.
+fn configuration(engine: &DockerEngine) -> String {
+    let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
+    format!("{docker}[[uplink]]\ninterface = \"ens33\"\n")
+}
+
 /// The first and the last host port of each mapping.
 fn ports(lab: &Lab) -> Vec<[u64; 2]> {
     let listed = json(lab, &["list"]);
@@ -217,8 +223,7 @@ fn connections_outlive_a_restart_of_the_engine_and_of_the_agent() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
     let (engine, lab) = dockers(Topology::default());
-    let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
-    let text = format!("{docker}[[uplink]]\ninterface = \"ens33\"\n");
+    let text = configuration(&engine);
     let file = File::new(&format!("mappings = [\"8080:172.17.0.9:80\"]\n{text}"));
     let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
     agent.wait_for_line("mapped 8080/tcp to 172.17.0.9:80 (config)", PATIENCE).unwrap();
@@ -242,8 +247,7 @@ fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn the_configuration_takes_one_port_of_a_published_range_and_gives_it_back() {
     let (engine, lab) = dockers(Topology::default());
-    let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
-    let text = format!("{docker}[[uplink]]\ninterface = \"ens33\"\n");
+    let text = configuration(&engine);
     let file = File::new(&text);
     let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
     agent.wait_for_line("follows ens33", PATIENCE).unwrap();
