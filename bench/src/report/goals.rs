@@ -6,7 +6,7 @@ use super::text::ratio;
 use crate::record::{Better, Record, Series, Summary};
 use crate::subject::{DockerProxy, Iptables, Netfwd, Nftables, Plain};
 use crate::traffic::Direction;
-use crate::workload::services::{CONNECTIONS, LATENCY_HIGH, LATENCY_MEDIAN, throughput};
+use crate::workload::services::{CONNECTIONS, LATENCY_HIGH, LATENCY_MEDIAN, Streams, throughput};
 use crate::workload::{docker, growth, localhost, new_flows, packets, ports, tcp};
 
 const NETFILTER: [&str; 2] = [Iptables::NAME, Nftables::NAME];
@@ -86,14 +86,14 @@ fn packet_goals(record: &Record) -> Vec<Outcome> {
 fn tcp_goals(record: &Record) -> Vec<Outcome> {
     let mut cases: Vec<_> = [LATENCY_MEDIAN, LATENCY_HIGH, CONNECTIONS].map(str::to_owned).into();
     for direction in [Direction::In, Direction::Out] {
-        cases.extend(tcp::STREAMS.map(|streams| throughput(direction, streams)));
+        cases.extend(Streams::APART.iter().chain(&Streams::TOGETHER).map(|it| throughput(direction, *it)));
     }
     let goal = |case: &String| against(record, tcp::TITLE, case, Netfwd::NAME, &NETFILTER, Wanted::NotWorse);
     cases.iter().map(goal).collect()
 }
 
 fn localhost_goals(record: &Record) -> Vec<Outcome> {
-    let throughputs = tcp::STREAMS.map(|streams| (throughput(Direction::In, streams), Wanted::AtLeast(2.0)));
+    let throughputs = Streams::APART.map(|streams| (throughput(Direction::In, streams), Wanted::AtLeast(2.0)));
     let messages = [
         (CONNECTIONS.to_owned(), Wanted::AtLeast(3.0)),
         (LATENCY_MEDIAN.to_owned(), Wanted::AtMost(0.6)),

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::services::{Question, Service, measure_messages, measure_throughput, throughput};
-use super::tcp::STREAMS;
+use super::services::{Question, Service, Streams, measure_messages, measure_throughput, throughput};
 use crate::record::{Better, Case};
 use crate::session::{Session, prepared};
 use crate::subject::Plain;
@@ -17,7 +16,7 @@ pub(crate) const TITLE: &str = "TCP from the host itself through 127.0.0.1";
 /// Measures each subject that serves localhost in turn. With plain routing the host asks for the container's address.
 pub(super) fn run(session: &mut Session) -> Result<()> {
     let Session { subjects, netfwd, record, rounds, window, quick, .. } = session;
-    let (rounds, window, streams) = (*rounds, *window, if *quick { &STREAMS[..1] } else { &STREAMS });
+    let (rounds, window, streams) = (*rounds, *window, if *quick { &Streams::APART[..1] } else { &Streams::APART });
     let subjects = subjects.iter().filter(|it| it.serves_localhost() || it.name() == Plain::NAME);
     let mut services = prepared(subjects, record, |subject| Service::new(subject, netfwd))?;
     measure_messages(record, rounds, TITLE, &mut services, |service| question(service, window))?;

@@ -1,5 +1,6 @@
 //! TCP servers behind each subject, and what clients measure of them.
 
+use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -76,9 +77,30 @@ impl<'s> Service<'s> {
     }
 }
 
+/// How many streams at once, and whether both of their ends share a processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Streams {
+    pub(crate) count: u8,
+    pub(crate) share: bool,
+}
+
+impl Streams {
+    /// Each end on its own processor: the more streams, the more of both is used.
+    pub(crate) const APART: [Self; 2] = [Self { count: 1, share: false }, Self { count: 8, share: false }];
+    /// All on one: what a byte costs, without a wake-up of another processor.
+    pub(crate) const TOGETHER: [Self; 2] = [Self { count: 1, share: true }, Self { count: 8, share: true }];
+}
+
+impl Display for Streams {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.count, if self.count == 1 { "stream" } else { "streams" })?;
+        if self.share { f.write_str(", one processor") } else { Ok(()) }
+    }
+}
+
 /// The name of a case.
-pub(crate) fn throughput(direction: impl std::fmt::Display, streams: u8) -> String {
-    format!("throughput {direction}, {streams} {}", if streams == 1 { "stream" } else { "streams" })
+pub(crate) fn throughput(direction: impl Display, streams: Streams) -> String {
+    format!("throughput {direction}, {streams}")
 }
 
 /// Measures gigabits per second of each in turn.
@@ -86,7 +108,7 @@ pub(super) fn measure_throughput<'s>(
     record: &mut Record,
     rounds: usize,
     case: &Case,
-    streams: u8,
+    streams: Streams,
     services: &mut [Service<'s>],
     question: impl for<'n> Fn(&'n Service<'s>) -> Question<'n>,
 ) -> Result<()> {
@@ -97,11 +119,12 @@ pub(super) fn measure_throughput<'s>(
     })
 }
 
-fn transfer(question: Question<'_>, port: u16, streams: u8) -> Result<Transfer> {
+fn transfer(question: Question<'_>, port: u16, streams: Streams) -> Result<Transfer> {
     // iperf3 knows whole seconds only.
-    let (seconds, streams) = (question.window.as_secs_f64().ceil().to_string(), streams.to_string());
-    let processors = format!("{},{}", cpu::first_end()?, cpu::second_end()?);
-    let options = ["--time", &seconds, "--parallel", &streams, "--affinity", &processors];
+    let (seconds, count) = (question.window.as_secs_f64().ceil().to_string(), streams.count.to_string());
+    let (first, second) = (cpu::first_end()?, cpu::second_end()?);
+    let processors = format!("{first},{}", if streams.share { first } else { second });
+    let options = ["--time", &seconds, "--parallel", &count, "--affinity", &processors];
     let (target, timeout) = (question.address, PATIENCE + question.window);
     Iperf { target, port, options: &options, timeout }.run(question.from)
 }
