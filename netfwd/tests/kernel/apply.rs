@@ -147,7 +147,7 @@ fn what_is_exported_changes_nothing_and_makes_the_same_anew() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn uplinks_end_only_if_they_are_the_configurations_and_mappings_by_hand_keep_the_last() {
     let lab = lab(&with_second_uplink());
-    said(&lab, &["attach", "ens34"]);
+    said(&lab, &["attach", "ens34", "--fast-path", "on"]);
     let file = File::new("[[uplink]]\ninterface = \"ens33\"\n");
     file.apply(&lab);
     file.write("");

@@ -159,7 +159,7 @@ fn each_of_the_three_that_is_missing_is_named() {
 fn what_takes_more_is_left_out_and_told() {
     let (lab, user) = (lab(&Topology::default()), User::new());
     let _container = TcpEcho::start(&lab.containers()[0], (CONTAINER, 80).into()).unwrap();
-    let output = user.output(&lab, &ALL, &["attach", "ens33", "--xdp", "generic"]);
+    let output = user.output(&lab, &ALL, &["attach", "ens33", "--fast-path", "on", "--xdp", "generic"]);
     assert!(output.status.success(), "{}", output.stderr);
     let expected = "XDP sends nothing to what is behind veth1: cannot enter its other end's network namespace, which \
                     takes CAP_SYS_ADMIN: attach once as root";

@@ -192,13 +192,13 @@ fn top_shows_a_mapping_s_rate_ends_a_flow_and_leaves_the_terminal_as_it_was() {
 fn top_leaves_the_terminal_as_it_was_when_it_is_ended_by_others() {
     let lab = attached();
     let mut terminated = lab.netfwd_in_terminal(&["top"], SIZE).unwrap();
-    wait_for(&terminated, "frame", |line| line.contains("ens33 fast"));
+    wait_for(&terminated, "frame", |line| line.contains("uplinks ens33 "));
     terminated.signal(Signal::SIGTERM).unwrap();
     assert!(terminated.wait(PATIENCE).unwrap().success());
     assert_restored(&terminated);
 
     let mut detached = lab.netfwd_in_terminal(&["top"], SIZE).unwrap();
-    wait_for(&detached, "frame", |line| line.contains("ens33 fast"));
+    wait_for(&detached, "frame", |line| line.contains("uplinks ens33 "));
     said(&lab, &["detach", "--all"]);
     assert_eq!(detached.wait(PATIENCE).unwrap().code(), Some(1));
     assert_restored(&detached);
@@ -209,6 +209,7 @@ fn top_leaves_the_terminal_as_it_was_when_it_is_ended_by_others() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn top_without_a_terminal_says_what_to_do_and_prints_one_frame_if_asked() {
     let lab = attached();
+    said(&lab, &["attach", "ens33", "--fast-path", "on"]);
     said(&lab, &["map", "8080:172.17.0.2:80"]);
     let message = refused(&lab, &["top"], 1);
     assert!(message.contains("this is no terminal") && message.contains("--once"), "{message}");
