@@ -191,14 +191,15 @@ fn top_shows_a_mapping_s_rate_ends_a_flow_and_leaves_the_terminal_as_it_was() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn top_leaves_the_terminal_as_it_was_when_it_is_ended_by_others() {
     let lab = attached();
+    said(&lab, &["attach", "ens33", "--fast-path", "on"]);
     let mut terminated = lab.netfwd_in_terminal(&["top"], SIZE).unwrap();
-    wait_for(&terminated, "frame", |line| line.contains("uplinks ens33 "));
+    wait_for(&terminated, "frame", |line| line.contains("ens33 fast"));
     terminated.signal(Signal::SIGTERM).unwrap();
     assert!(terminated.wait(PATIENCE).unwrap().success());
     assert_restored(&terminated);
 
     let mut detached = lab.netfwd_in_terminal(&["top"], SIZE).unwrap();
-    wait_for(&detached, "frame", |line| line.contains("uplinks ens33 "));
+    wait_for(&detached, "frame", |line| line.contains("ens33 fast"));
     said(&lab, &["detach", "--all"]);
     assert_eq!(detached.wait(PATIENCE).unwrap().code(), Some(1));
     assert_restored(&detached);
