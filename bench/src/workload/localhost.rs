@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::services::{Question, Service, Streams, measure_messages, measure_throughput, throughput};
-use crate::record::{Better, Case};
+use super::services::{Question, Service, Streams, measure_messages, measure_throughput};
 use crate::session::{Session, prepared};
 use crate::subject::Plain;
+use crate::traffic::Direction;
 
 /// The workload's heading.
 pub(crate) const TITLE: &str = "TCP from the host itself through 127.0.0.1";
@@ -21,9 +21,8 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
     let mut services = prepared(subjects, record, |subject| Service::new(subject, netfwd))?;
     measure_messages(record, rounds, TITLE, &mut services, |service| question(service, window))?;
     for &streams in streams {
-        let name = throughput("in", streams);
-        let case = Case { workload: TITLE, name, unit: "Gbit/s", better: Better::More };
-        measure_throughput(record, rounds, &case, streams, &mut services, |service| question(service, window))?;
+        let case = (Direction::In, streams);
+        measure_throughput(record, rounds, TITLE, case, &mut services, |service| question(service, window))?;
     }
     Ok(())
 }

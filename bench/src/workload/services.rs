@@ -14,6 +14,7 @@ use crate::say::say;
 use crate::site::Site;
 use crate::sockets::{self, Server};
 use crate::subject::{Ports, Protocol, Subject};
+use crate::traffic::Direction;
 
 /// Names of cases.
 pub(crate) const LATENCY_MEDIAN: &str = "latency, median";
@@ -80,8 +81,8 @@ impl<'s> Service<'s> {
 /// How many streams at once, and whether both of their ends share a processor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Streams {
-    pub(crate) count: u8,
-    pub(crate) share: bool,
+    count: u8,
+    share: bool,
 }
 
 impl Streams {
@@ -99,7 +100,7 @@ impl Display for Streams {
 }
 
 /// The name of a case.
-pub(crate) fn throughput(direction: impl Display, streams: Streams) -> String {
+pub(crate) fn throughput(direction: Direction, streams: Streams) -> String {
     format!("throughput {direction}, {streams}")
 }
 
@@ -107,12 +108,13 @@ pub(crate) fn throughput(direction: impl Display, streams: Streams) -> String {
 pub(super) fn measure_throughput<'s>(
     record: &mut Record,
     rounds: usize,
-    case: &Case,
-    streams: Streams,
+    workload: &'static str,
+    (direction, streams): (Direction, Streams),
     services: &mut [Service<'s>],
     question: impl for<'n> Fn(&'n Service<'s>) -> Question<'n>,
 ) -> Result<()> {
-    crate::session::go_round(record, rounds, case, services, |service| {
+    let case = Case { workload, name: throughput(direction, streams), unit: "Gbit/s", better: Better::More };
+    crate::session::go_round(record, rounds, &case, services, |service| {
         let question = question(service);
         let speed = transfer(question, service.port(IPERF, question), streams)?.bits_per_second / GIGA;
         Ok((service.subject.name().to_owned(), speed))

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 
-use super::services::{Service, Streams, measure_messages, measure_throughput, throughput};
-use crate::record::{Better, Case};
+use super::services::{Service, Streams, measure_messages, measure_throughput};
 use crate::session::{Session, prepared};
 use crate::traffic::Direction;
 
@@ -20,9 +19,7 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
     let mut services = prepared(subjects, record, |subject| Service::new(subject, netfwd))?;
     measure_messages(record, rounds, TITLE, &mut services, |service| service.of_client(window))?;
     let mut measure = |services: &mut [Service<'_>], direction, streams| {
-        let name = throughput(direction, streams);
-        let case = Case { workload: TITLE, name, unit: "Gbit/s", better: Better::More };
-        measure_throughput(record, rounds, &case, streams, services, |service| match direction {
+        measure_throughput(record, rounds, TITLE, (direction, streams), services, |service| match direction {
             Direction::In => service.of_client(window),
             Direction::Out => service.of_container(window),
         })
