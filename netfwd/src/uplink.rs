@@ -15,6 +15,7 @@ use crate::{
     mapping::Origin,
 };
 
+pub use crate::datapath::uplinks::Found;
 pub use choices::{FilteringChoice, HookChoice, XdpChoice};
 pub use parse::Clamp;
 pub use resolve::{Resolved, resolve};
@@ -65,17 +66,6 @@ pub struct Options {
     pub origin: Origin,
 }
 
-/// Networks that were found. What cannot be done for one is left out, as no user has asked for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Subnets that are masqueraded.
-    pub masqueraded: BTreeSet<IpNet>,
-    /// Subnets from which nothing is forwarded, nor to them.
-    pub internal: BTreeSet<IpNet>,
-    /// Subnets that are kept apart, whether or not they are masqueraded.
-    pub apart: BTreeSet<IpNet>,
-}
-
 impl Options {
     /// An uplink of which nothing else is said.
     #[must_use]
@@ -109,11 +99,12 @@ impl Options {
     pub fn choices(&self) -> Choices {
         Choices {
             addresses: self.addresses.iter().copied().collect(),
-            subnets: self.subnets.iter().chain(&self.found.masqueraded).copied().collect(),
+            subnets: self.subnets.iter().copied().collect(),
             bridges: self.bridges.iter().cloned().collect(),
             xdp: self.xdp,
-            internal: self.internal.iter().chain(&self.found.internal).copied().collect(),
-            apart: self.found.apart.clone(),
+            internal: self.internal.iter().copied().collect(),
+            apart: BTreeSet::new(),
+            found: self.found.clone(),
             origin: self.origin,
         }
     }

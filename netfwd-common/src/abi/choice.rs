@@ -8,7 +8,7 @@ pub struct Choice {
     /// The uplink's interface index.
     pub uplink: u32,
     /// Which option: [`Choice::ADDRESS`], [`Choice::SUBNET`], [`Choice::BRIDGE`], [`Choice::XDP`],
-    /// [`Choice::INTERNAL`], [`Choice::ORIGIN`] or [`Choice::APART`].
+    /// [`Choice::INTERNAL`], [`Choice::ORIGIN`], [`Choice::APART`], or one of those that begin with `FOUND`.
     pub option: u8,
     /// Of an address or subnet the version of IP, 4 or 6.
     pub version: u8,
@@ -34,6 +34,12 @@ impl Choice {
     pub const ORIGIN: u8 = 5;
     /// A network that is isolated, whether or not it is masqueraded.
     pub const APART: u8 = 6;
+    /// As [`Choice::SUBNET`], but found by the agent, and said by no user.
+    pub const FOUND_SUBNET: u8 = 7;
+    /// As [`Choice::INTERNAL`], but found.
+    pub const FOUND_INTERNAL: u8 = 8;
+    /// As [`Choice::APART`], but found.
+    pub const FOUND_APART: u8 = 9;
 
     /// A choice of an address or subnet.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Error, Result};
+use netfwd_common::abi::Interface;
 
 use super::desired::Desired;
 use crate::{
@@ -65,8 +66,8 @@ fn done(brought: &Result<Brought>) -> Option<&Brought> {
 pub(super) struct Looker {
     pin_dir: PinDir,
     store: Store,
-    /// With what each uplink was attached, by its name.
-    attached: BTreeMap<String, (u32, Options)>,
+    /// With what each uplink was attached, by its name, and what that has come to.
+    attached: BTreeMap<String, (Options, uplinks::Wanted)>,
 }
 
 impl Looker {
@@ -92,18 +93,34 @@ impl Looker {
         for options in uplinks(desired, host)? {
             let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
             let is_attached = is_attached(&self.pin_dir, index)?;
-            let wanted = index.map(|index| (index, options.clone()));
-            let is_same = wanted.is_some() && self.attached.get(&options.interface) == wanted.as_ref();
-            if is_attached && is_same || !desired.may_attach(is_attached) {
+            let is_same = is_attached && self.is_as_attached(index, &options)?;
+            if is_same || !desired.may_attach(is_attached) {
                 continue;
             }
             let outcome = self.attach_one(host, &options);
-            if let (Ok(_), Some(wanted)) = (&outcome, wanted) {
-                self.attached.insert(options.interface.clone(), wanted);
+            if let Ok((resolved, _)) = &outcome {
+                self.attached.insert(options.interface.clone(), (options.clone(), resolved.request.wanted.clone()));
             }
             outcomes.push((options.interface, outcome));
         }
         Ok(outcomes)
+    }
+
+    /// Whether an uplink was attached with the same options, and nobody has attached it otherwise since. Of one that is
+    /// only named, what is said by hand goes.
+    fn is_as_attached(&self, index: Option<u32>, options: &Options) -> Result<bool> {
+        let Some((before, wanted)) = self.attached.get(&options.interface) else { return Ok(false) };
+        let Some(maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(false) };
+        let present = maps.uplinks()?.into_iter().find(|(ifindex, _)| Some(*ifindex) == index);
+        let Some((_, interface)) = present.filter(|(ifindex, _)| *ifindex == wanted.ifindex && before == options)
+        else {
+            return Ok(false);
+        };
+        let choices = Choices::of(wanted.ifindex, &maps.choices()?);
+        Ok(match options.origin {
+            Origin::Config => choices == wanted.choices && has_options_of(&interface, &wanted.interface),
+            Origin::Hand | Origin::Docker => choices.found == wanted.choices.found,
+        })
     }
 
     fn attach_one(&self, host: &Host, options: &Options) -> Result<(Resolved, Report)> {
@@ -190,6 +207,12 @@ fn last(maps: &Maps) -> Result<Option<Refusal>> {
     let mut mappings = mappings::list(maps)?.into_iter();
     let other = mappings.find(|one| labels.of(one.rule).origin != Origin::Config);
     Ok(other.map(|other| Refusal::Last(other.mapping)))
+}
+
+/// Whether an uplink's packets are translated alike, but for segments, which follow its MTU.
+fn has_options_of(one: &Interface, other: &Interface) -> bool {
+    let options = |it: &Interface| (it.ports, it.max_ports_per_source, it.filtering, it.flags);
+    options(one) == options(other)
 }
 
 fn is_attached(pin_dir: &PinDir, index: Option<u32>) -> Result<bool> {

@@ -15,7 +15,7 @@ use crate::{
         uplinks::{self, Host, InUse, Request},
     },
     host::cgroup,
-    uplink,
+    uplink::{self, Options},
 };
 
 const NO_HIERARCHY: &str = "this host's own processes do not reach mapped ports: no cgroup2 file system is mounted here \
@@ -37,6 +37,10 @@ pub(super) fn resolve(config: &Config, pin_dir: &PinDir, host: &Host, running: O
     notes.extend((config.host_access && !has_hierarchy).then(|| NO_HIERARCHY.to_owned()));
     for options in config.uplinks() {
         let name = options.interface.clone();
+        let present = running.and_then(|running| running.uplinks.get(&name));
+        // Docker's networks stay: the agent looks after them, as it does after Docker's mappings.
+        let found = present.map(|present| present.wanted.choices.found.clone()).unwrap_or_default();
+        let options = Options { found, ..options };
         let in_use = InUse::of(pin_dir, &host.interfaces, &name)?;
         let resolved = uplink::resolve(&options, &host.interfaces, in_use).with_context(|| format!("uplink {name}"))?;
         if let Some(running) = running {
@@ -44,8 +48,8 @@ pub(super) fn resolve(config: &Config, pin_dir: &PinDir, host: &Host, running: O
         }
         notes.extend(resolved.notes.iter().map(|note| format!("{name} {note}")));
         // Without a choice what is attached stays where it is.
-        let present = running.and_then(|running| running.uplinks.get(&name)).and_then(|present| present.hook);
-        requests.insert(name, Request { hook: options.hook.or(present), ..resolved.request });
+        let hook = options.hook.or(present.and_then(|present| present.hook));
+        requests.insert(name, Request { hook, ..resolved.request });
     }
     let desired = Desired {
         uplinks: requests.iter().map(|(name, request)| (name.clone(), Uplink::from(request))).collect(),

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::plan::{State, Uplink};
 use crate::{
-    config::{self, Config, Entry, Limits},
+    config::{self, Config, Docker, Entry, Limits},
     datapath::{
         attach, host_access,
         mappings::{self, Labels, Wanted as Owned},
@@ -73,7 +73,14 @@ impl Running {
         }
     }
 
-    /// The configuration that makes it so, but for the ports that Docker's containers publish.
+    /// Whether an agent has brought about what Docker wants.
+    fn has_docker(&self) -> bool {
+        self.mappings.iter().any(|one| one.label.origin == Origin::Docker)
+            || self.uplinks.values().any(|request| !request.wanted.choices.found.is_empty())
+    }
+
+    /// The configuration that makes it so, but for what Docker's containers publish and Docker's networks: of these it says
+    /// that Docker is asked for them.
     pub fn config(&self) -> Result<Config> {
         let mut uplinks = Vec::new();
         for request in self.uplinks.values() {
@@ -90,6 +97,7 @@ impl Running {
                 .map(|one| Spanned::new(0..0, Entry::new(&one.mapping, one.label.name.clone())))
                 .collect(),
             limits: Limits { max_flows, max_flows6 },
+            docker: Docker { enabled: self.has_docker(), socket: None },
             timeouts: (self.timeouts != Timeouts::default()).then(|| config::Timeouts::of(&self.timeouts)),
             uplinks,
             ..Config::default()

@@ -35,7 +35,7 @@ use configure::Pending;
 use site::{Forwarding, Site};
 
 pub use changes::{Change, Networks, Wanted};
-pub use choices::Choices;
+pub use choices::{Choices, Found};
 pub use follow::{Followed, Round, follow, present};
 
 /// IPv4 connections at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.

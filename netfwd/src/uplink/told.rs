@@ -2,7 +2,7 @@
 
 use netfwd_common::abi::{self, PortChoice};
 
-use super::{Clamp, Found, Options, resolve::segments};
+use super::{Clamp, Options, resolve::segments};
 use crate::datapath::{
     ports,
     uplinks::{Request, Wanted},
@@ -23,7 +23,7 @@ impl From<&Request> for Options {
             no_masquerade,
             isolate: interface.flags & abi::Interface::ISOLATE != 0,
             internal: choices.internal.iter().copied().collect(),
-            found: Found { apart: choices.apart.clone(), ..Found::default() },
+            found: choices.found.clone(),
             ports: chosen_ports(&interface.ports),
             parity: ports::keeps_parity(&interface.ports),
             filtering: interface.filtering(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    datapath::uplinks::Choices,
     docker::{Container, Network, State},
     mapping::tests::mapping,
 };
@@ -29,7 +30,8 @@ fn config(text: &str) -> Config {
 /// The uplinks with their subnets.
 fn uplinks(desired: &Desired) -> Vec<String> {
     let told = |uplink: &Options| {
-        let subnets: Vec<_> = uplink.choices().subnets.into_iter().collect();
+        let Choices { subnets, found, .. } = uplink.choices();
+        let subnets: Vec<_> = subnets.union(&found.masqueraded).collect();
         format!("{} {} {subnets:?}", uplink.interface, uplink.origin)
     };
     desired.uplinks().iter().map(told).collect()
@@ -60,7 +62,7 @@ fn an_uplink_is_as_the_configuration_says_and_masquerades_what_docker_would_too(
     assert_eq!(uplinks(&desired), ["eth0 config [10.0.0.0/8, 172.17.0.0/16]", "eth1 hand [172.17.0.0/16]"]);
     let [eth0, _] = &desired.uplinks()[..] else { panic!() };
     let internal = ["172.18.0.0/16".parse().unwrap()].into();
-    assert_eq!((eth0.isolate, eth0.choices().internal), (false, internal), "what is not Docker's is as it was");
+    assert_eq!((eth0.isolate, eth0.choices().found.internal), (false, internal), "what is not Docker's is as it was");
     let told: Vec<_> = desired.uplinks().iter().map(|uplink| (uplink.parity, uplink.host_access)).collect();
     assert_eq!(told, [(true, false), (false, false)]);
     desired.set_config(config("[[uplink]]\ninterface = \"eth2\"\ninternal = [\"172.16.0.0/12\"]\n"));
@@ -75,7 +77,7 @@ fn with_docker_alone_the_uplinks_are_those_of_the_default_routes() {
     assert!(desired.has_default_uplinks());
     let uplink = desired.default_uplink("eth0");
     let subnets = ["172.17.0.0/16".parse().unwrap()].into();
-    assert_eq!((uplink.choices().subnets, uplink.max_flows), (subnets, [Some(9), None]));
+    assert_eq!((uplink.choices().found.masqueraded, uplink.max_flows), (subnets, [Some(9), None]));
     desired.set_config(config("[[uplink]]\ninterface = \"eth0\""));
     assert!(!desired.has_default_uplinks());
 }

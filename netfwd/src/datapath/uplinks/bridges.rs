@@ -94,7 +94,7 @@ fn uplinks_of(bridge: &Interface, networks: &[(u32, IpNet)]) -> impl Iterator<It
 fn networks(maps: &Maps) -> Result<Vec<(u32, IpNet)>> {
     let (mut all, choices) = (Vec::new(), maps.choices()?);
     for (ifindex, _) in maps.uplinks()? {
-        all.extend(Choices::of(ifindex, &choices).apart.into_iter().map(|network| (ifindex, network)));
+        all.extend(Choices::of(ifindex, &choices).all_apart().map(|network| (ifindex, *network)));
     }
     add_masqueraded::<V4>(maps, &mut all)?;
     add_masqueraded::<V6>(maps, &mut all)?;

@@ -28,8 +28,29 @@ pub struct Choices {
     pub internal: BTreeSet<IpNet>,
     /// More networks that are isolated, whether or not they are masqueraded.
     pub apart: BTreeSet<IpNet>,
+    /// Networks of which no user said anything.
+    pub found: Found,
     /// Who attached it.
     pub origin: Origin,
+}
+
+/// Networks that were found. What cannot be done for one is left out, as no user has asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Subnets that are masqueraded.
+    pub masqueraded: BTreeSet<IpNet>,
+    /// Subnets from which nothing is forwarded, nor to them.
+    pub internal: BTreeSet<IpNet>,
+    /// Subnets that are kept apart, whether or not they are masqueraded.
+    pub apart: BTreeSet<IpNet>,
+}
+
+impl Found {
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.masqueraded.is_empty() && self.internal.is_empty() && self.apart.is_empty()
+    }
 }
 
 impl Choices {
@@ -39,27 +60,45 @@ impl Choices {
         self.addresses.iter().find_map(|address| A::from_ip(*address))
     }
 
+    /// The internal networks, by a user or found.
+    pub fn all_internal(&self) -> impl Iterator<Item = &IpNet> {
+        self.internal.iter().chain(&self.found.internal)
+    }
+
+    /// The other networks that are isolated, by a user or found.
+    pub fn all_apart(&self) -> impl Iterator<Item = &IpNet> {
+        self.apart.iter().chain(&self.found.apart)
+    }
+
     /// The subnets of a family that are meant, on the interfaces as they are.
     pub fn networks<A: Family>(&self, uplink: &Interface, interfaces: &Interfaces) -> BTreeSet<A::Net> {
-        let mut networks: BTreeSet<_> = self.subnets.iter().filter_map(|subnet| A::from_net(*subnet)).collect();
-        let takes_all = self.subnets.is_empty() && self.bridges.is_empty();
+        let subnets: Vec<_> = self.subnets.iter().chain(&self.found.masqueraded).collect();
+        let takes_all = subnets.is_empty() && self.bridges.is_empty();
+        let mut networks: BTreeSet<_> = subnets.into_iter().filter_map(|subnet| A::from_net(*subnet)).collect();
         let is_meant =
             |bridge: &&Interface| self.bridges.contains(&bridge.name) || takes_all && bridge.index != uplink.index;
         networks.extend(interfaces.bridges().filter(is_meant).flat_map(Interface::networks::<A>));
-        networks.retain(|network| !self.internal.iter().any(|internal| internal.contains(&(*network).into())));
+        networks.retain(|network| !self.all_internal().any(|internal| internal.contains(&(*network).into())));
         networks
     }
 
     /// As the map has them.
     pub(super) fn keys(&self, uplink: u32) -> BTreeSet<Choice> {
         let addresses = self.addresses.iter().map(|address| network(uplink, Choice::ADDRESS, (*address).into()));
-        let subnets = self.subnets.iter().map(|subnet| network(uplink, Choice::SUBNET, *subnet));
         let bridges = self.bridges.iter().map(|name| Choice::bridge(uplink, padded(name.as_bytes())));
         let xdp = (self.xdp != xdp::Choice::Off).then(|| Choice::xdp(uplink, self.xdp.number()));
-        let internal = self.internal.iter().map(|subnet| network(uplink, Choice::INTERNAL, *subnet));
         let origin = (self.origin != Origin::Hand).then(|| Choice::origin(uplink, self.origin.number()));
-        let apart = self.apart.iter().map(|subnet| network(uplink, Choice::APART, *subnet));
-        addresses.chain(subnets).chain(bridges).chain(xdp).chain(internal).chain(origin).chain(apart).collect()
+        let networks = [
+            (Choice::SUBNET, &self.subnets),
+            (Choice::INTERNAL, &self.internal),
+            (Choice::APART, &self.apart),
+            (Choice::FOUND_SUBNET, &self.found.masqueraded),
+            (Choice::FOUND_INTERNAL, &self.found.internal),
+            (Choice::FOUND_APART, &self.found.apart),
+        ];
+        let networks =
+            networks.into_iter().flat_map(|(option, nets)| nets.iter().map(move |net| network(uplink, option, *net)));
+        addresses.chain(networks).chain(bridges).chain(xdp).chain(origin).collect()
     }
 
     /// Those of an uplink, of what the map has.
@@ -74,6 +113,9 @@ impl Choices {
                 Choice::XDP => choices.xdp = mode(&key.value),
                 Choice::INTERNAL => choices.internal.extend(net(key)),
                 Choice::APART => choices.apart.extend(net(key)),
+                Choice::FOUND_SUBNET => choices.found.masqueraded.extend(net(key)),
+                Choice::FOUND_INTERNAL => choices.found.internal.extend(net(key)),
+                Choice::FOUND_APART => choices.found.apart.extend(net(key)),
                 Choice::ORIGIN => choices.origin = Origin::from_number(key.value[0]),
                 _ => (),
             }
@@ -126,10 +168,15 @@ mod tests {
             xdp: xdp::Choice::Native,
             internal: ["172.30.0.0/16".parse().unwrap()].into(),
             apart: ["172.31.0.0/16".parse().unwrap()].into(),
+            found: Found {
+                masqueraded: ["172.18.0.0/16".parse().unwrap()].into(),
+                internal: ["172.19.0.0/16".parse().unwrap()].into(),
+                apart: ["172.20.0.0/16", "fd00:2::/64"].map(|text| text.parse().unwrap()).into(),
+            },
             origin: Origin::Config,
         };
         let mut keys = choices.keys(7);
-        assert_eq!(keys.len(), 10);
+        assert_eq!(keys.len(), 14);
         keys.extend(Choices { bridges: ["br1".to_owned()].into(), ..Choices::default() }.keys(8));
         assert_eq!(Choices::of(7, &keys), choices);
         assert_eq!(Choices::of(9, &keys), Choices::default());

@@ -18,8 +18,8 @@ pub(super) fn wanted<A: Select>(maps: &Maps, configured: Option<(u32, &Networks<
     let choices = maps.choices()?;
     let mut wanted = BTreeSet::new();
     for (ifindex, uplink) in maps.uplinks()? {
-        let Choices { internal, apart, .. } = Choices::of(ifindex, &choices);
-        wanted.extend(internal.into_iter().chain(apart).filter_map(A::from_net));
+        let choices = Choices::of(ifindex, &choices);
+        wanted.extend(choices.all_internal().chain(choices.all_apart()).filter_map(|network| A::from_net(*network)));
         match configured {
             _ if uplink.flags & abi::Interface::ISOLATE == 0 => (),
             Some((index, networks)) if index == ifindex => {
@@ -55,8 +55,8 @@ fn masqueraded<A: Select>(maps: &Maps, uplink: u32) -> Result<Vec<A::Net>> {
 /// The internal networks of all uplinks.
 pub(super) fn internal(maps: &Maps) -> Result<BTreeSet<IpNet>> {
     let choices = maps.choices()?;
-    let uplinks = maps.uplinks()?.into_iter();
-    Ok(uplinks.flat_map(|(ifindex, _)| Choices::of(ifindex, &choices).internal).collect())
+    let uplinks = maps.uplinks()?.into_iter().map(|(ifindex, _)| Choices::of(ifindex, &choices));
+    Ok(uplinks.flat_map(|choices| choices.all_internal().copied().collect::<Vec<_>>()).collect())
 }
 
 /// Whether a bridge has any of the networks.

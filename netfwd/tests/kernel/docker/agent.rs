@@ -188,6 +188,38 @@ fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
+fn networks_stay_apart_beside_apply_export_and_an_attach_by_hand() {
+    let (engine, lab) = dockers(Topology::default());
+    let file = File::new(&configuration(&engine));
+    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
+    agent.wait_for_line("follows ens33", PATIENCE).unwrap();
+    engine.docker(&["network", "create", "--subnet", "10.3.0.0/24", "front"]).unwrap();
+    run(&engine, "shop", &["--network", "front", "--ip", "10.3.0.7", "--publish", "8080:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    // Somebody outside who routes the network by this host.
+    lab.client().run(&["ip", "route", "add", "10.3.0.0/24", "via", HOST]).unwrap();
+    let is_apart = || !is_open(lab.client(), "10.3.0.7:80");
+    assert!(is_apart());
+    assert_eq!(said(&lab, &["apply", file.path()]), "No changes.\n");
+    let exported = said(&lab, &["export"]);
+    assert!(exported.contains("[docker]\nenabled = true\n"), "{exported}");
+    assert_eq!(said(&lab, &["apply", File::new(&exported).path(), "--dry-run"]), "No changes.\n", "{exported}");
+    // An attach by hand says all of an uplink. The agent has the last word.
+    said(&lab, &["attach", "ens33"]);
+    let deadline = Instant::now() + PATIENCE;
+    while !is_apart() {
+        assert!(Instant::now() < deadline, "the network is open");
+    }
+    // Without the agent there is nobody to put it right.
+    drop(agent);
+    file.write(&format!("{}filtering = \"endpoint\"\n", configuration(&engine)));
+    assert!(said(&lab, &["apply", file.path()]).contains("filtering"));
+    assert!(is_apart());
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
 fn connections_outlive_a_restart_of_the_engine_and_of_the_agent() {
     let (mut engine, lab) = dockers(Topology::default());
     let mut agent = follow(&lab, &engine);
