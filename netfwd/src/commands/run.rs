@@ -90,10 +90,11 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     log::start(&args.log)?;
     let options = Options { config: args.config.clone(), uplinks: args.uplinks.clone(), docker: args.docker };
     let pulse = Arc::new(Pulse::new(options.docker));
-    let _server = args.metrics()?.map(|options| serve(options, context, &pulse)).transpose()?;
+    let mut metrics = Metrics::start(args, context, &pulse)?;
     agent::run(&context.pin_dir, &context.store, &options, |news| {
         let now = clock::moment()?;
         pulse.note(&news, now);
+        metrics.retry();
         let told = match news {
             News::Look(look) => match *look {
                 Ok(look) => teller.look(&look),
@@ -114,11 +115,40 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     if args.detach_on_exit { detach::detach_all(context, &Host::look()?) } else { Ok(()) }
 }
 
-fn serve(options: metrics::Options, context: &Context, pulse: &Arc<Pulse>) -> Result<Server> {
-    let metrics::Options { listen, max_mappings } = options;
-    let listener = metrics::listen(listen)?;
-    let source = Source { pin_dir: context.pin_dir.clone(), pulse: Arc::clone(pulse), max_mappings };
-    let server = metrics::serve(listener, source)?;
+/// The metrics' server, which the configuration's address and port may have to wait for.
+struct Metrics {
+    waiting: Option<(SocketAddr, Source)>,
+    _server: Option<Server>,
+}
+
+impl Metrics {
+    /// Serves what is asked for. On the command line an address that cannot be is an error, as somebody is there to see it.
+    fn start(args: &Args, context: &Context, pulse: &Arc<Pulse>) -> Result<Self> {
+        let Some(metrics::Options { listen, max_mappings }) = args.metrics()? else {
+            return Ok(Self { waiting: None, _server: None });
+        };
+        let source = Source { pin_dir: context.pin_dir.clone(), pulse: Arc::clone(pulse), max_mappings };
+        match serve(listen, source.clone()) {
+            Ok(server) => Ok(Self { waiting: None, _server: Some(server) }),
+            Err(error) if args.metrics.is_some() => Err(error),
+            Err(error) => {
+                Line::from(cli::one_line(&error)).complain();
+                Ok(Self { waiting: Some((listen, source)), _server: None })
+            }
+        }
+    }
+
+    /// Tries again.
+    fn retry(&mut self) {
+        let Some((listen, source)) = &self.waiting else { return };
+        if let Ok(server) = serve(*listen, source.clone()) {
+            *self = Self { waiting: None, _server: Some(server) };
+        }
+    }
+}
+
+fn serve(listen: SocketAddr, source: Source) -> Result<Server> {
+    let server = metrics::serve(metrics::listen(listen)?, source)?;
     Line::from(format!("serves metrics at http://{}/metrics", server.address())).inform();
     Ok(server)
 }

@@ -12,6 +12,7 @@ use std::{
 use lab::{Lab, Output, Process, Topology, curl, ping};
 
 use crate::{
+    apply::File,
     sockets::{connect, listener},
     support::{json, lab, refused, said},
 };
@@ -113,4 +114,20 @@ fn a_port_that_is_taken_is_an_error_and_nat_goes_on() {
         format!("cannot serve metrics at {ADDRESS}: another program listens there: stop it (`ss -ltnp sport = :19753`");
     assert!(message.contains(&expected), "{message}");
     assert!(ping(&lab.containers()[0], [192, 168, 137, 1].into(), 3, 0.02).unwrap().complete());
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_port_of_the_configuration_that_is_taken_is_waited_for_and_the_uplink_is_attached() {
+    let lab = lab(&Topology::default());
+    let taken = lab.host().enter(|| TcpListener::bind(ADDRESS)).unwrap().unwrap();
+    let file = File::new(&format!("[metrics]\nlisten = \"{ADDRESS}\"\n[[uplink]]\ninterface = \"ens33\"\n"));
+    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
+    let failure = agent.wait_for_line("cannot serve metrics", ATTACH).unwrap();
+    assert!(failure.contains("another program listens there"), "{failure}");
+    agent.wait_for_line("follows ens33", ATTACH).unwrap();
+    assert!(ping(&lab.containers()[0], [192, 168, 137, 1].into(), 3, 0.02).unwrap().complete());
+    drop(taken);
+    agent.wait_for_line("serves metrics at", ATTACH).unwrap();
+    curl(lab.host(), &format!("http://{ADDRESS}/healthz"), &[]).unwrap();
 }
