@@ -1,7 +1,7 @@
 //! The thread that reads the maps, so that keys are answered meanwhile.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -35,7 +35,8 @@ pub(super) enum News {
 /// Starts the thread. It ends when either channel does.
 pub(super) fn start(sampler: Sampler, interval: Duration) -> (Sender<Order>, Receiver<News>) {
     let (orders, ordered) = channel();
-    let (news, told) = channel();
+    // While a terminal takes nothing, nothing more is read.
+    let (news, told) = sync_channel(1);
     thread::spawn(move || {
         if let Err(error) = watch(sampler, interval, &ordered, &news) {
             // Without a receiver there is nobody to tell.
@@ -45,7 +46,12 @@ pub(super) fn start(sampler: Sampler, interval: Duration) -> (Sender<Order>, Rec
     (orders, told)
 }
 
-fn watch(mut sampler: Sampler, mut interval: Duration, ordered: &Receiver<Order>, news: &Sender<News>) -> Result<()> {
+fn watch(
+    mut sampler: Sampler,
+    mut interval: Duration,
+    ordered: &Receiver<Order>,
+    news: &SyncSender<News>,
+) -> Result<()> {
     loop {
         let next = Instant::now() + interval;
         if news.send(News::Sample(Box::new(sampler.sample()?))).is_err() {
