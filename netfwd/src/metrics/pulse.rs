@@ -101,7 +101,7 @@ impl State {
         let trouble = match look {
             Ok(look) => {
                 self.is_attached = look.round.as_ref().is_some_and(|round| !round.uplinks.is_empty());
-                self.refused = look.mappings.iter().flatten().map(|brought| brought.refused.len() as u64).sum();
+                self.refused = look.brought().map_or(0, |brought| brought.refused.len() as u64);
                 trouble(look)
             }
             Err(error) => Some(error),
