@@ -169,10 +169,15 @@ fn add_mappings(plan: &mut Plan, desired: &Desired, present: &State, own: &HashS
         if own.contains(&wanted.mapping.container) {
             return Err(Refusal::Own { mapping: wanted.mapping });
         }
-        let overlapping = overlapping(present, &wanted.mapping.host);
-        let overlapping: Vec<_> = overlapping.filter(|one| !settled.contains(&one.mapping.host)).cloned().collect();
-        settled.extend(overlapping.iter().map(|one| one.mapping.host));
-        plan.steps.extend(mapping_step(wanted, overlapping)?);
+        let in_the_way = present.mappings.values().filter(|one| one.is_in_the_way_of(wanted));
+        // What was made by hand goes before the configuration.
+        let by_hand = |one: &&Owned| one.label.origin == Origin::Hand && one.mapping != wanted.mapping;
+        if let Some(present) = in_the_way.clone().find(by_hand) {
+            return Err(Refusal::Taken { wanted: wanted.mapping, present: present.mapping });
+        }
+        let in_the_way: Vec<_> = in_the_way.filter(|one| !settled.contains(&one.mapping.host)).cloned().collect();
+        settled.extend(in_the_way.iter().map(|one| one.mapping.host));
+        plan.steps.extend(mapping_step(wanted, in_the_way));
     }
     let others = present.mappings.values().filter(|one| !settled.contains(&one.mapping.host));
     for other in others {
@@ -186,22 +191,14 @@ fn add_mappings(plan: &mut Plan, desired: &Desired, present: &State, own: &HashS
     Ok(())
 }
 
-fn overlapping<'s>(present: &'s State, host: &HostPorts) -> impl Iterator<Item = &'s Owned> {
-    present.mappings.values().filter(move |one| one.mapping.host.overlaps(host))
-}
-
-/// What was made by hand goes before the configuration, and that before what Docker publishes.
-fn mapping_step(wanted: &Owned, overlapping: Vec<Owned>) -> Result<Option<Step>, Refusal> {
-    let by_hand = |one: &&Owned| one.label.origin == Origin::Hand && one.mapping != wanted.mapping;
-    if let Some(present) = overlapping.iter().find(by_hand) {
-        return Err(Refusal::Taken { wanted: wanted.mapping, present: present.mapping });
-    }
-    match overlapping.as_slice() {
-        [] => Ok(Some(Step::Map(wanted.clone()))),
-        [same] if same.mapping != wanted.mapping => Ok(Some(Step::Replace(wanted.clone(), overlapping))),
-        [same] if same.label.origin == Origin::Hand || same.label.is_kept_as(&wanted.label) => Ok(None),
-        [same] => Ok(Some(Step::Relabel(same.clone(), wanted.clone()))),
-        _ => Ok(Some(Step::Replace(wanted.clone(), overlapping))),
+/// What gives way is the configuration's own, or what Docker publishes.
+fn mapping_step(wanted: &Owned, in_the_way: Vec<Owned>) -> Option<Step> {
+    match in_the_way.as_slice() {
+        [] => Some(Step::Map(wanted.clone())),
+        [same] if same.mapping != wanted.mapping => Some(Step::Replace(wanted.clone(), in_the_way)),
+        [same] if same.label.origin == Origin::Hand || same.label.is_kept_as(&wanted.label) => None,
+        [same] => Some(Step::Relabel(same.clone(), wanted.clone())),
+        _ => Some(Step::Replace(wanted.clone(), in_the_way)),
     }
 }
 

@@ -36,7 +36,7 @@ impl State {
     }
 
     fn add(&mut self, one: &Owned) {
-        assert!(overlapping(self, &one.mapping.host).next().is_none(), "{one:?} is not alone");
+        assert!(!self.mappings.values().any(|other| other.is_in_the_way_of(one)), "{one:?} is not alone");
         self.mappings.insert(one.mapping.host, one.clone());
     }
 
@@ -113,6 +113,11 @@ fn the_configuration_goes_before_docker_and_not_before_the_hand() {
     let by_hand = [owned(Origin::Hand, "", "81:172.17.0.3:81")];
     let refused = planned(&desired(&eth0, &wanted), &state(&eth0, &by_hand)).unwrap_err().to_string();
     assert!(refused.starts_with("81/tcp is mapped to 172.17.0.3:81 by hand: unmap it first"), "{refused}");
+    let one_address = [owned(Origin::Config, "", "192.0.2.1:81:172.17.0.9:81")];
+    let refused = planned(&desired(&eth0, &one_address), &state(&eth0, &by_hand)).unwrap_err().to_string();
+    assert!(refused.starts_with("81/tcp is mapped to 172.17.0.3:81 by hand: unmap it first"), "{refused}");
+    let plan = planned(&desired(&eth0, &one_address), &state(&eth0, &docker)).unwrap();
+    assert_eq!(plan.steps, [Step::Replace(one_address[0].clone(), vec![docker[1].clone()])]);
     let same = [owned(Origin::Config, "", "80:172.17.0.2:80")];
     let plan = planned(&desired(&eth0, &same), &state(&eth0, &docker[..1])).unwrap();
     assert_eq!(plan.steps, [Step::Relabel(docker[0].clone(), same[0].clone())]);
@@ -139,17 +144,17 @@ fn some_uplinks(origins: &'static [Origin]) -> impl Strategy<Value = BTreeMap<St
         .prop_map(|uplinks| uplinks.into_iter().collect())
 }
 
-/// Mappings that do not overlap.
+/// Mappings that are not in each other's way.
 fn some_mappings(origins: &'static [Origin]) -> impl Strategy<Value = Vec<Owned>> {
-    let one = (select(origins), select(vec!["", "a"]), 1_u16..14, 0_u16..3, 2_u8..4);
-    let one = one.prop_map(|(origin, name, first, more, container)| {
+    let one = (select(origins), select(vec!["", "a"]), select(vec!["", "192.0.2.1:"]), 1_u16..14, 0_u16..3, 2_u8..4);
+    let one = one.prop_map(|(origin, name, host, first, more, container)| {
         let last = first + more;
-        owned(origin, name, &format!("{first}-{last}:172.17.0.{container}:{first}-{last}"))
+        owned(origin, name, &format!("{host}{first}-{last}:172.17.0.{container}:{first}-{last}"))
     });
     prop::collection::vec(one, 0..8).prop_map(|all| {
         let mut apart = Vec::<Owned>::new();
         for one in all {
-            if apart.iter().all(|other| !other.mapping.host.overlaps(&one.mapping.host)) {
+            if apart.iter().all(|other| !other.is_in_the_way_of(&one)) {
                 apart.push(one);
             }
         }
@@ -203,7 +208,7 @@ proptest! {
         let Ok(plan) = planned(&wanted, &present) else { return Ok(()) };
         let after = plan.steps.iter().fold(present.clone(), State::after);
         for (host, one) in &present.mappings {
-            let is_wanted = wanted.mappings.iter().any(|wanted| wanted.mapping.host.overlaps(host));
+            let is_wanted = wanted.mappings.iter().any(|wanted| one.is_in_the_way_of(wanted));
             let stays = one.label.origin == Origin::Hand || one.label.origin == Origin::Docker && !is_wanted;
             prop_assert!(!stays || after.mappings.get(host) == Some(one), "{:?}", one);
             prop_assert!(stays || is_wanted || !after.mappings.contains_key(host), "{:?}", one);

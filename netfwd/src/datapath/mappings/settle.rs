@@ -17,7 +17,8 @@ pub struct Wanted {
 impl Wanted {
     /// Whether both cannot be. One of any address and one of a single address can, if they are of one origin: then the
     /// single address goes first, as somebody wants it. Somebody else may not take it away so.
-    fn is_in_the_way_of(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_in_the_way_of(&self, other: &Self) -> bool {
         let (own, others) = (&self.mapping.host, &other.mapping.host);
         own.overlaps(others) || self.label.origin != other.label.origin && own.is_beside(others)
     }
