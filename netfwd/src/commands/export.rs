@@ -6,10 +6,10 @@ use crate::{apply, context::Context};
 
 /// Print what is running as a configuration file
 ///
-/// Applying it changes nothing. The ports that Docker's containers publish are left out: `netfwd run --docker` finds them
-/// by itself.
+/// Applying it changes nothing. The ports that Docker's containers publish and Docker's networks are left out: it says
+/// that Docker is asked for them. What only `netfwd run` knows is left out too: `docker.socket` and `metrics`.
 ///
-/// Example: `netfwd export > /etc/netfwd/netfwd.toml`
+/// Example: `netfwd export > netfwd.toml`
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
