@@ -40,7 +40,7 @@ pub enum Reason {
     Contended,
     /// Dropped: the kernel refused the rewrite.
     RewriteFailed,
-    /// Dropped: the kernel has no memory for another connection.
+    /// Dropped: the kernel's hash table refused the entry of another connection.
     NoMemory,
     /// Held back: a fragment that came before its datagram's first one. It goes on when that comes.
     FragmentHeld,
