@@ -1,5 +1,5 @@
-//! The fuzz targets' bodies. They are the ones that `corpus.rs` and `parse.rs` in `netfwd-common/tests/nat` replay on stable
-//! Rust, so what is found here becomes a test by adding its input to `corpus/`.
+//! The fuzz targets' bodies. They are the ones that `corpus.rs` and `parse/corpus.rs` in `netfwd-common/tests/nat`
+//! replay on stable Rust, so what is found here becomes a test by adding its input to `corpus/`.
 
 #[path = "../../netfwd-common/tests/support/harness.rs"]
 mod harness;

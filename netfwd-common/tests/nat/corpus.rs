@@ -4,21 +4,24 @@ use std::{env, fs, panic, path::PathBuf};
 
 use crate::{harness, seeds};
 
+/// Set, it writes the seeds before it compares them.
+pub(crate) const BLESS: &str = "NETFWD_BLESS";
+
 #[test]
 fn every_input_of_the_pipeline_keeps_the_laws() {
     replay("pipeline", harness::pipeline);
 }
 
-/// `BLESS=1` writes the seeds, after one was added or the input's format changed.
+/// `NETFWD_BLESS=1` writes the seeds, after one was added or the input's format changed.
 #[test]
 fn the_corpus_holds_every_seed() {
     for (name, seed) in seeds::pipeline() {
         let path = corpus("pipeline").join(name);
-        if env::var_os("BLESS").is_some() {
+        if env::var_os(BLESS).is_some() {
             fs::write(&path, &seed).unwrap();
         }
         let stored = fs::read(&path).unwrap_or_default();
-        assert_eq!(stored, seed, "{} is not the seed; BLESS=1 writes it", path.display());
+        assert_eq!(stored, seed, "{} is not the seed; {BLESS}=1 writes it", path.display());
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the fuzzer runs, as plain functions: `tests/corpus.rs` runs them too.
+//! The body of the fuzz target `pipeline`, as a plain function: `nat/corpus.rs` runs it too.
 
 use netfwd_common::abi::{Filtering, PortChoice, Side, V4, V6};
 

@@ -6,7 +6,10 @@ use netfwd_common::abi::{V4, V6};
 use proptest::{collection::vec, prelude::*};
 
 use super::{changed, extension_headers::extended, fragment, frame, frame_of, frame_with};
-use crate::packets::{Content, Ip, LINK, framed};
+use crate::{
+    corpus::BLESS,
+    packets::{Content, Ip, LINK, framed},
+};
 
 /// Every input that the fuzzer starts from or has ever failed on, replayed without a fuzzer.
 #[test]
@@ -18,15 +21,16 @@ fn every_input_of_the_corpus_keeps_the_laws() {
     }
 }
 
-/// `BLESS=1` writes the seeds, after one was added.
+/// `NETFWD_BLESS=1` writes the seeds, after one was added.
 #[test]
 fn the_corpus_holds_every_seed() {
     for (name, seed) in seeds() {
         let path = corpus().join(name);
-        if env::var_os("BLESS").is_some() {
+        if env::var_os(BLESS).is_some() {
             fs::write(&path, &seed).unwrap();
         }
-        assert_eq!(fs::read(&path).unwrap_or_default(), seed, "{} is not the seed; BLESS=1 writes it", path.display());
+        let stored = fs::read(&path).unwrap_or_default();
+        assert_eq!(stored, seed, "{} is not the seed; {BLESS}=1 writes it", path.display());
     }
 }
 
