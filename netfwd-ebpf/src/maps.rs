@@ -24,7 +24,7 @@ use crate::{atomics, host};
 
 pub(crate) use host_access::HostAccess;
 
-/// Rules at most; each is a mapping or a masqueraded subnet.
+/// Rules at most; each is of a mapping, a masqueraded subnet, an uplink or a bridge.
 const MAX_RULES: usize = 16_384;
 /// Prefixes at most: a range of ports needs 30 at worst.
 const MAX_PREFIXES: usize = 65_536;
