@@ -125,14 +125,6 @@ impl Chunk {
     pub const INIT_ACK: Self = Self(2);
     /// Aborts an association.
     pub const ABORT: Self = Self(6);
-    /// No more data from the sender.
-    pub const SHUTDOWN: Self = Self(7);
-    /// Answers [`SHUTDOWN`](Self::SHUTDOWN).
-    pub const SHUTDOWN_ACK: Self = Self(8);
-    /// The opener has [`INIT_ACK`](Self::INIT_ACK).
-    pub const COOKIE_ECHO: Self = Self(10);
-    /// The association is established.
-    pub const COOKIE_ACK: Self = Self(11);
     /// The association has ended.
     pub const SHUTDOWN_COMPLETE: Self = Self(14);
     /// None: another protocol, or cut off.
