@@ -45,6 +45,8 @@ pub struct Installed {
     pub mapping: Mapping,
     /// Its rule, to which its counters and connections refer.
     pub rule: Rule,
+    /// Whether its entries are all there, and no others: not where a process was killed that changed it.
+    pub is_whole: bool,
 }
 
 /// What may stand in a new mapping's way, and does not.
@@ -277,7 +279,10 @@ pub(crate) mod tests {
     /// Mappings in force.
     pub(crate) fn installed(texts: &[&str]) -> Vec<Installed> {
         let rule = |id| Rule { id, generation: 1 };
-        (0..).zip(texts).map(|(id, text)| Installed { mapping: mapping(text), rule: rule(id) }).collect()
+        (0..)
+            .zip(texts)
+            .map(|(id, text)| Installed { mapping: mapping(text), rule: rule(id), is_whole: true })
+            .collect()
     }
 
     #[test]

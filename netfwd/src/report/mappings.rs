@@ -87,7 +87,7 @@ impl Mappings {
     /// Reads the counters; `census` is of the same maps.
     pub fn with(maps: &Maps, census: &Census) -> Result<Self> {
         let labels = Labels::read(maps)?;
-        let entry = |Installed { mapping, rule }| {
+        let entry = |Installed { mapping, rule, .. }| {
             let Through { original, reply, flows } = Through::read(maps, rule)?;
             let flows = Flows { active: census.by_rule.get(&rule).copied().unwrap_or_default(), total: flows };
             Ok(Entry { r#in: original, out: reply, flows, ..Entry::unused(&mapping, labels.of(rule)) })

@@ -143,6 +143,32 @@ fn what_a_killed_map_left_is_not_in_force_and_goes_with_the_next_change() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
+fn a_range_of_which_a_killed_map_left_a_part_is_put_right_by_the_next_one() {
+    let lab = attached();
+    let _server = UdpEcho::start(&lab.containers()[0], 5353).unwrap();
+    let map = ["map", "5347-5359:172.17.0.2:5347-5359/udp"];
+    said(&lab, &map);
+    let client = Client::new(&lab);
+    assert!(client.ask(5353));
+    let mut maps = Maps::open(&PinDir::new(lab.pin_dir())).unwrap();
+    let whole = maps.v4.mappings.keys().count();
+    let key = MappingKey::new(Protocol::UDP, V4::UNSPECIFIED, 5352_u16.to_be_bytes());
+    let first = (0..16)
+        .map(|bits| Key::new(MappingKey::<V4>::BITS - bits, key))
+        .find(|key| maps.v4.mappings.remove(key).is_ok());
+    assert!(first.is_some() && nobody_answers(&lab, 5353));
+    said(&lab, &map);
+    assert_eq!(maps.v4.mappings.keys().count(), whole);
+    assert!(asked_by(&lab, 5353));
+    assert!(client.ask(5353), "its flow goes on");
+    let again = said(&lab, &map);
+    assert!(again.contains("already"), "{again}");
+    said(&lab, &["unmap", "5347-5359/udp"]);
+    assert_eq!(maps.v4.mappings.keys().count(), 0);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
 fn an_address_in_no_masqueraded_subnet_is_a_warning() {
     let lab = attached();
     let output = lab.netfwd(&["map", "80:10.99.0.2:80"]).unwrap();

@@ -54,6 +54,10 @@ impl Entries {
         entries.read_family::<V4>(maps, &mut found)?;
         entries.read_family::<V6>(maps, &mut found)?;
         entries.installed = found.into_values().collect();
+        for one in &mut entries.installed {
+            let all = entries.by_rule.get(&one.rule.id).map_or(&[][..], Vec::as_slice);
+            one.is_whole &= are_all_of(all, one.mapping.host.ports);
+        }
         entries.installed.sort_by_key(|installed| installed.mapping.host);
         Ok(entries)
     }
@@ -65,7 +69,9 @@ impl Entries {
                 Entry { place: Place::decode(&key), is_reserved: value.flags & abi::Mapping::<A>::RESERVED != 0 };
             if maps.is_in_force(value.rule)? {
                 let mapping = decode(entry.place, &value)?;
-                found.insert(value.rule.id, Installed { mapping, rule: value.rule });
+                let installed = Installed { mapping, rule: value.rule, is_whole: true };
+                let known = found.entry(value.rule.id).or_insert(installed);
+                known.is_whole &= known.mapping == mapping;
                 self.by_rule.entry(value.rule.id).or_default().push(entry);
             } else {
                 self.stale.push(entry);
@@ -90,6 +96,15 @@ impl Entries {
         let rest = self.by_rule.iter().filter(|(id, _)| !leaving.contains(id));
         reserved_by(rest.flat_map(|(_, entries)| entries).copied())
     }
+}
+
+/// Whether entries are those of the ports, each port once.
+fn are_all_of(entries: &[Entry], ports: Ports) -> bool {
+    let mut covered: Vec<_> = entries.iter().filter_map(|entry| entry.place.prefix.ports()).collect();
+    covered.sort_unstable();
+    let ends = (covered.first().map(|one| one.first()), covered.last().map(|one| one.last()));
+    let are_adjacent = |[one, next]: &[Ports; 2]| one.last().checked_add(1) == Some(next.first());
+    ends == (Some(ports.first()), Some(ports.last())) && covered.array_windows().all(are_adjacent)
 }
 
 /// The entries of a mapping that is to be made, when `foreign` ports have been reserved by others.
@@ -192,6 +207,21 @@ fn of_family<A: Select>(address: IpAddr) -> Result<A> {
 mod tests {
     use super::*;
     use crate::mapping::tests::mapping;
+
+    #[test]
+    fn a_mapping_is_whole_with_each_of_its_entries_once() {
+        let [host, one] = ["8001-8199:172.17.0.2:1-199", "8001:172.17.0.2:1"].map(|text| mapping(text).host);
+        let all = plan(&host, &PortSet::default());
+        assert!(are_all_of(&all, host.ports) && all.len() > 2);
+        for place in 0..all.len() {
+            let mut some = all.clone();
+            let left_out = some.remove(place);
+            assert!(!are_all_of(&some, host.ports), "without {left_out:?}");
+        }
+        assert!(!are_all_of(&all, one.ports) && !are_all_of(&[], one.ports));
+        let twice: Vec<_> = all.iter().chain(&plan(&one, &PortSet::default())).copied().collect();
+        assert!(!are_all_of(&twice, host.ports), "an entry of before is left");
+    }
 
     fn is_read_as_written<A: Select>(text: &str) {
         let mapping = mapping(text);

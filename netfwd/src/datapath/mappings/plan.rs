@@ -51,12 +51,12 @@ impl Change {
     }
 }
 
-/// Mappings by their host ports, none of which overlap.
-struct ByHost<'m>(BTreeMap<HostPorts, &'m Installed>);
+/// Mappings by their host ports, none of which overlap, but where a change was broken off, and by their rules.
+struct ByHost<'m>(BTreeMap<(HostPorts, u32), &'m Installed>);
 
 impl<'m> ByHost<'m> {
     fn new(installed: &'m [Installed]) -> Self {
-        Self(installed.iter().map(|one| (one.mapping.host, one)).collect())
+        Self(installed.iter().map(|one| ((one.mapping.host, one.rule.id), one)).collect())
     }
 
     /// Those that have ports of the same address.
@@ -64,7 +64,7 @@ impl<'m> ByHost<'m> {
         // In the order of address, protocol and ports, the last that may overlap begins with the host's last port.
         let mut installed: Vec<_> = self
             .0
-            .range(..=end_of(host))
+            .range(..=(end_of(host), u32::MAX))
             .rev()
             .map(|(_, one)| **one)
             .take_while(|one| one.mapping.host.overlaps(host))
@@ -73,8 +73,8 @@ impl<'m> ByHost<'m> {
         installed
     }
 
-    fn find(&self, host: &HostPorts) -> Option<Installed> {
-        self.0.get(host).map(|one| **one)
+    fn find(&self, host: HostPorts) -> impl Iterator<Item = Installed> {
+        self.0.range((host, 0)..=(host, u32::MAX)).map(|(_, one)| **one)
     }
 }
 
@@ -146,7 +146,9 @@ fn change(present: &ByHost<'_>, wanted: &Mapping, replace: bool) -> Result<Chang
     let others = present.overlapping(&wanted.host);
     match others.as_slice() {
         [] => Ok(Change::Add(*wanted)),
-        [same] if same.mapping == *wanted => Ok(Change::Nothing(*same)),
+        [same] if same.mapping == *wanted && same.is_whole => Ok(Change::Nothing(*same)),
+        // What a change that was broken off has left is put right.
+        _ if others.iter().any(|other| other.mapping == *wanted) => Ok(alter_or_replace(*wanted, others)),
         [other, ..] if !replace => Err(Conflict::Taken { wanted: *wanted, present: other.mapping }),
         _ => Ok(alter_or_replace(*wanted, others)),
     }
@@ -231,11 +233,11 @@ pub(super) fn find_all(installed: &[Installed], selectors: &[Selector]) -> Resul
     let mut found = BTreeMap::new();
     for (selector, protocol) in selectors.iter().flat_map(|selector| selector.each()) {
         let hosts = addresses(&selector).map(|address| HostPorts { address, protocol, ports: selector.ports });
-        let those: Vec<_> = hosts.filter_map(|host| present.find(&host)).collect();
+        let those: Vec<_> = hosts.flat_map(|host| present.find(host)).collect();
         if those.is_empty() {
             return Err(missing(installed, selector));
         }
-        found.extend(those.iter().map(|one| (one.mapping.host, *one)));
+        found.extend(those.iter().map(|one| ((one.mapping.host, one.rule.id), *one)));
     }
     Ok(found.into_values().collect())
 }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn installed(text: &str) -> Installed {
-        Installed { mapping: mapping(text), rule: Rule { id: 1, generation: 1 } }
+        Installed { mapping: mapping(text), rule: Rule { id: 1, generation: 1 }, is_whole: true }
     }
 
     #[test]

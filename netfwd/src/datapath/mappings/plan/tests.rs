@@ -39,6 +39,21 @@ fn another_target_for_a_taken_port_is_an_error_that_names_the_present_one() {
 }
 
 #[test]
+fn what_a_broken_off_change_has_left_is_put_right() {
+    let range = "8000-8009:172.17.0.2:8000-8009";
+    let broken = |texts: &[&str]| -> Vec<_> {
+        installed(texts).into_iter().map(|one| Installed { is_whole: false, ..one }).collect()
+    };
+    let one = broken(&[range]);
+    assert_eq!(planned(&one, &[range], NEITHER), Ok(vec![Change::Alter(mapping(range), one[0], Vec::new())]));
+    // A part of what was replaced, and a part of what replaces it.
+    let both = broken(&["8000-8009:172.17.0.3:8000-8009", range]);
+    assert_eq!(planned(&both, &[range], NEITHER), Ok(vec![Change::Alter(mapping(range), both[1], vec![both[0]])]));
+    let all = "8000-8009".parse().unwrap();
+    assert_eq!(find_all(&both, &[all]).unwrap().len(), 2);
+}
+
+#[test]
 fn one_address_and_any_address_exclude_each_other_unless_forced() {
     let (any, one) = ("80-90:172.17.0.2:80-90", "192.0.2.1:80:172.17.0.3:80");
     let ending = "unmap one or give another port, or give --force: then 192.0.2.1:80/tcp goes before 80-90/tcp";
