@@ -6,19 +6,20 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use lab::{Capture, Lab, Topology};
+use lab::{Capture, Lab, Process, Topology};
 use nix::sys::signal::Signal;
 
-use super::{PATIENCE, agent, ports};
+use super::PATIENCE;
 use crate::{
+    apply::File,
     sockets::{connect, ignore_interruptions, listener},
-    support::{lab, said},
+    support::{json, lab, said},
 };
 
-const KILLS: u32 = 20;
+const ROUNDS: u32 = 20;
 const CHANGES_EACH: u16 = 10;
 const BLOCK: usize = 1_000_000;
 const BLOCKS_EACH: usize = 50;
@@ -65,38 +66,83 @@ fn change(lab: &Lab, state: &Path, round: u32, mapped: &mut BTreeSet<u64>) {
     }
 }
 
+/// The ports that the configuration maps in a round: ranges, of which some stay, some grow and some go.
+fn configured(round: u32) -> BTreeSet<u64> {
+    let ranges = (0..4).map(|number| (7000 + number * 100, u64::from(round * 5) * (number + 1) % 60));
+    ranges.flat_map(|(first, more)| first..=first + more).collect()
+}
+
+/// The configuration of a round. The agent makes these changes itself.
+fn configuration(round: u32) -> String {
+    let ranges = configured(round).into_iter().fold(Vec::<(u64, u64)>::new(), |mut ranges, port| {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == port => *last = port,
+            _ => ranges.push((port, port)),
+        }
+        ranges
+    });
+    let mapping = |(first, last)| format!("\"{first}-{last}:172.17.0.3:{first}-{last}\"");
+    let mappings: Vec<_> = ranges.into_iter().map(mapping).collect();
+    format!("mappings = [{}]\n[[uplink]]\ninterface = \"ens33\"\n", mappings.join(", "))
+}
+
+/// Every port that is mapped.
+fn all_ports(lab: &Lab) -> BTreeSet<u64> {
+    let listed = json(lab, &["list"]);
+    let hosts = listed["mappings"].as_array().unwrap().iter().map(|one| &one["host"]);
+    hosts.flat_map(|host| host["port_first"].as_u64().unwrap()..=host["port_last"].as_u64().unwrap()).collect()
+}
+
+fn start(lab: &Lab, file: &File, state: &Path) -> Process {
+    lab.spawn_netfwd(&["run", "--config", file.path(), "--state-dir", state.to_str().unwrap()]).unwrap()
+}
+
+fn kill(agent: &mut Process) {
+    agent.signal(Signal::SIGKILL).unwrap();
+    agent.wait(PATIENCE).unwrap();
+}
+
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn a_gigabyte_and_two_hundred_changes_survive_an_agent_that_is_killed_twenty_times() {
+fn a_gigabyte_and_two_hundred_changes_survive_an_agent_that_is_killed_forty_times() {
     let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
-    let mut running = agent(&lab, state.path());
+    let file = File::new(&configuration(0));
+    let mut running = start(&lab, &file, state.path());
     running.wait_for_line("follows ens33", PATIENCE).unwrap();
     said(&lab, &["map", "--persist", "8080:172.17.0.2:80", "--state-dir", state.path().to_str().unwrap()]);
     let server = receive(listener(&lab.containers()[0], 80));
     let mut stream = connect(lab.client(), "192.168.137.104:8080".parse().unwrap()).unwrap();
     let resets = Capture::start(lab.client(), "eth0", "tcp[tcpflags] & tcp-rst != 0").unwrap();
     let (mut crc, mut mapped) = (0, BTreeSet::from([8080]));
-    for round in 0..KILLS {
+    for round in 0..ROUNDS {
         crc = thread::scope(|scope| {
             let sent = scope.spawn(|| send(&mut stream, round, crc));
-            // Sooner or later after its start: while it attaches, restores, follows or waits.
-            thread::sleep(Duration::from_millis(u64::from(round) * 7));
-            running.signal(Signal::SIGKILL).unwrap();
-            running.wait(PATIENCE).unwrap();
-            running = agent(&lab, state.path());
+            let moment = Duration::from_millis(u64::from(round) * 7);
+            // Sooner or later after there is something to change, and after the start of another one.
+            file.write(&configuration(round));
+            thread::sleep(moment);
+            kill(&mut running);
+            let mut starting = start(&lab, &file, state.path());
+            thread::sleep(moment);
+            kill(&mut starting);
+            running = start(&lab, &file, state.path());
             change(&lab, state.path(), round, &mut mapped);
             sent.join().unwrap()
         });
     }
     drop(stream);
-    let sent = usize::try_from(KILLS).unwrap() * BLOCKS_EACH * BLOCK;
+    let sent = usize::try_from(ROUNDS).unwrap() * BLOCKS_EACH * BLOCK;
     assert_eq!(server.join().unwrap(), (sent, crc));
     assert_eq!(resets.stop().unwrap().ipv4().unwrap().len(), 0, "no reset");
-    assert_eq!(ports(&lab).into_iter().collect::<BTreeSet<_>>(), mapped);
+    mapped.extend(configured(ROUNDS - 1));
+    let deadline = Instant::now() + PATIENCE;
+    while all_ports(&lab) != mapped {
+        assert!(Instant::now() < deadline, "{:?} instead of {mapped:?}", all_ports(&lab));
+    }
     // What is kept is the same: it is there again after everything was lost.
     drop(running);
     said(&lab, &["detach", "--all"]);
-    let mut last = agent(&lab, state.path());
+    let mut last = start(&lab, &file, state.path());
     last.wait_for_line("follows ens33", PATIENCE).unwrap();
-    assert_eq!(ports(&lab).into_iter().collect::<BTreeSet<_>>(), mapped);
+    assert_eq!(all_ports(&lab), mapped);
 }
