@@ -28,7 +28,7 @@ pub(crate) use host_access::HostAccess;
 const MAX_RULES: usize = 16_384;
 /// Prefixes at most: a range of ports needs 30 at worst.
 const MAX_PREFIXES: usize = 65_536;
-/// Connections at most, unless user space chooses otherwise when it loads the maps.
+/// Records at most, unless user space chooses otherwise when it loads the maps.
 const MAX_FLOWS: usize = 262_144;
 /// Options of attach that are kept, at most.
 const MAX_CHOICES: usize = 4096;

@@ -68,11 +68,11 @@ pub struct Config {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Limits {
-    /// IPv4 connections at most; 262144 unless given.
+    /// IPv4 records at most, of connections and of bindings; 262144 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Flows", example = 262_144))]
     pub max_flows: Option<Flows>,
-    /// IPv6 connections at most; a quarter of the IPv4 ones unless given.
+    /// IPv6 records at most; a quarter of the IPv4 ones unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Flows", example = 65_536))]
     pub max_flows6: Option<Flows>,

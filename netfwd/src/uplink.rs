@@ -60,7 +60,7 @@ pub struct Options {
     pub hook: Option<Hook>,
     /// Whether processes of the host reach mapped ports. The last uplink that is attached decides for all.
     pub host_access: bool,
-    /// IPv4 and IPv6 connections at most, when the first uplink is attached.
+    /// IPv4 and IPv6 records at most, when the first uplink is attached.
     pub max_flows: [Option<u32>; 2],
     /// Who attaches it.
     pub origin: Origin,

@@ -30,7 +30,7 @@ pub struct Running {
     pub mappings: Vec<Owned>,
     /// The timeouts.
     pub timeouts: Timeouts,
-    /// Connections at most of IPv4 and of IPv6.
+    /// Records at most of IPv4 and of IPv6.
     pub max_flows: [u32; 2],
     /// Whether the host's own processes reach mapped ports.
     pub host_access: bool,

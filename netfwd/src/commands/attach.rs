@@ -117,11 +117,11 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
     hook: HookChoice,
 
-    /// IPv4 connections at most, when the first uplink is attached [default: 262144]
+    /// IPv4 records at most (connections and bindings), when the first uplink is attached [default: 262144]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(parse::MAX_FLOWS)))]
     max_flows: Option<u32>,
 
-    /// IPv6 connections at most, when the first uplink is attached [default: a quarter of the IPv4 ones]
+    /// IPv6 records at most, when the first uplink is attached [default: a quarter of the IPv4 ones]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(parse::MAX_FLOWS)))]
     max_flows6: Option<u32>,
 }

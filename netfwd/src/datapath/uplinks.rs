@@ -38,7 +38,7 @@ pub use changes::{Change, Networks, Wanted};
 pub use choices::{Choices, Found};
 pub use follow::{Followed, Round, follow, present};
 
-/// IPv4 connections at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.
+/// IPv4 records at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.
 pub const DEFAULT_MAX_FLOWS: u32 = 262_144;
 
 /// What is to be attached, and how.
@@ -50,7 +50,7 @@ pub struct Request {
     pub wanted: Wanted,
     /// The hook, if the user chose.
     pub hook: Option<Hook>,
-    /// Connections at most of IPv4 and of IPv6, if the user chose.
+    /// Records at most of IPv4 and of IPv6, if the user chose.
     pub max_flows: [Option<u32>; 2],
     /// Whether processes of the host reach mapped ports at the host's own addresses.
     pub host_access: bool,
@@ -154,7 +154,7 @@ fn attach_first(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook) ->
     attach_uplink(pin_dir, host, request, hook, &mut maps)
 }
 
-/// Connections at most of IPv4 and of IPv6.
+/// Records at most of IPv4 and of IPv6.
 #[must_use]
 pub fn max_flows(chosen: [Option<u32>; 2]) -> [u32; 2] {
     let v4 = chosen[0].unwrap_or(DEFAULT_MAX_FLOWS);
