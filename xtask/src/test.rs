@@ -6,12 +6,11 @@ mod level;
 mod libtest;
 mod report;
 
-use std::env;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{setup, task, vm};
+use crate::{setup, task, vm, workspace};
 use level::Level;
 use report::{Report, Row};
 
@@ -49,8 +48,7 @@ pub(crate) struct Args {
 /// Runs the selected levels, then prints their results as a table.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure_for_tests()?;
-    let skips_fail = env::var_os("CI").is_some_and(|value| value == "true");
-    let mut report = Report::new(skips_fail, !args.filters.is_empty());
+    let mut report = Report::new(workspace::is_ci(), !args.filters.is_empty());
     let (levels, versions) = selected(args);
     for level in levels {
         let name = level.to_string();

@@ -14,6 +14,11 @@ use cargo_metadata::{Message, MetadataCommand};
 /// The target of the binaries that run in a VM.
 pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Whether this is CI, where nothing may be left out.
+pub(crate) fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| value == "true")
+}
+
 /// The root directory of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))

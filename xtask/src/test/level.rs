@@ -1,6 +1,5 @@
 //! What runs at a level without a virtual machine, and what it takes.
 
-use std::env;
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -77,7 +76,7 @@ fn on_running_kernel(fast_path: FastPath, filters: &[String]) -> Result<Ended> {
 
 /// Tests that need what is missing, and what that is. In CI nothing is left out: these tests fail then, and say why.
 fn left_out() -> Vec<(&'static str, String)> {
-    if env::var_os("CI").is_some() {
+    if workspace::is_ci() {
         return Vec::new();
     }
     let engine = setup::lacking_engine().map(|obstacle| (DOCKER_TESTS, obstacle));
