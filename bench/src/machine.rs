@@ -27,7 +27,8 @@ impl Machine {
         let info = CpuInfo::current().context("cannot read /proc/cpuinfo")?;
         let flags = info.flags(0).unwrap_or_default();
         Ok(Self {
-            kernel: uname()?.release().to_string_lossy().into_owned(),
+            // Whose build it is says nothing of its speed.
+            kernel: uname()?.release().to_string_lossy().split('-').next().unwrap_or_default().to_owned(),
             processor: info.model_name(0).unwrap_or("unknown").to_owned(),
             processors: info.num_cores(),
             virtualized: flags.contains(&"hypervisor"),
