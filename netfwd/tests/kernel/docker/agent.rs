@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{DockerEngine, Lab, Netns, Process, TcpEcho, Topology, curl};
+use lab::{Capture, DockerEngine, Lab, Netns, Process, TcpEcho, Topology, curl};
 
 use super::{PATIENCE, dockers};
 use crate::{
@@ -149,9 +149,12 @@ fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
     let agent = follow(&lab, &engine);
     // As `docker compose up` does it: a network of its own, in which services find each other, and one port outside.
     let unmasqueraded = "com.docker.network.bridge.enable_ip_masquerade=false";
+    let named = "com.docker.network.bridge.name=front0";
     // The host has no IPv6 outside, which is the first one's concern alone.
     let six = ["--ipv6", "--subnet", "10.6.0.0/24", "--subnet", "fd00:6::/64", "six"];
-    for network in [&six[..], &["front"], &["back"], &["--internal", "inside"], &["--opt", unmasqueraded, "plain"]] {
+    for network in
+        [&six[..], &["--opt", named, "front"], &["back"], &["--internal", "inside"], &["--opt", unmasqueraded, "plain"]]
+    {
         engine.docker(&[&["network", "create"], network].concat()).unwrap();
     }
     run(&engine, "shop", &["--network", "front", "--publish", "8080:80"]);
@@ -178,7 +181,10 @@ fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
     // Somebody outside who routes a container's network by this host.
     let db = address("db");
     lab.client().run(&["ip", "route", "add", &format!("{db}/32"), "via", HOST]).unwrap();
+    let arrived = Capture::start(lab.host(), "front0", "udp port 9").unwrap();
+    udp(lab.client(), 0).send_to(b"hello", format!("{db}:9")).unwrap();
     assert!(!is_open(lab.client(), &format!("{db}:80")), "not published");
+    assert_eq!(arrived.stop().unwrap().ipv4().unwrap().len(), 0, "not even one way");
     // A second network whose name comes first makes no difference to who reaches it.
     engine.docker(&["network", "connect", "back", "shop"]).unwrap();
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
