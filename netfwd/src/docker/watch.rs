@@ -12,7 +12,7 @@ use super::{Update, engine::Engine, session};
 
 /// An engine that stays lost is looked for after this time, then after twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A connection that held for so long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
 
