@@ -58,8 +58,9 @@ pub enum News {
     },
     /// Docker cannot be asked, and why: what is known of it stays.
     NoDocker(String),
-    /// The configuration file was read anew, or is wrong: then what it said before goes on.
-    Config(Result<()>),
+    /// The configuration file was read anew, and whether Docker is wanted now; or it is wrong: then what it said before goes
+    /// on.
+    Config(Result<bool>),
 }
 
 /// Works until it is told to end by SIGTERM or SIGINT. `told` gets all news.

@@ -59,7 +59,7 @@ impl Sources {
                 self.engine = engine;
             }
             desired.set_config(config);
-            Ok(())
+            Ok(self.engine.is_some())
         })))
     }
 }

@@ -57,6 +57,7 @@ impl Pulse {
                 state.docker = Some(Docker { is_connected: true, containers: *containers as u64 });
             }
             News::NoDocker(_) => state.docker.get_or_insert_default().is_connected = false,
+            News::Config(Ok(false)) => state.docker = None,
             News::Config(_) => {}
         });
     }
@@ -199,5 +200,9 @@ mod tests {
         assert_eq!(connected(&pulse).unwrap(), "1");
         pulse.note(&News::NoDocker("it is gone".to_owned()), at(2));
         assert_eq!(connected(&pulse).unwrap(), "0");
+        pulse.note(&News::Config(Ok(true)), at(3));
+        assert_eq!(connected(&pulse).unwrap(), "0");
+        pulse.note(&News::Config(Ok(false)), at(4));
+        assert_eq!(connected(&pulse), None, "it is not wanted any more");
     }
 }
