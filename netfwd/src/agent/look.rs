@@ -92,9 +92,9 @@ impl Looker {
         let mut outcomes = Vec::new();
         for options in uplinks(desired, host)? {
             let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
-            let is_attached = is_attached(&self.pin_dir, index)?;
-            let is_same = is_attached && self.is_as_attached(index, &options)?;
-            if is_same || !desired.may_attach(is_attached) {
+            let present = present(&self.pin_dir, index)?;
+            let is_same = present.as_ref().is_some_and(|present| self.is_as_attached(present, &options));
+            if is_same || !desired.may_attach(present.is_some()) {
                 continue;
             }
             let outcome = self.attach_one(host, &options);
@@ -108,19 +108,15 @@ impl Looker {
 
     /// Whether an uplink was attached with the same options, and nobody has attached it otherwise since. Of one that is
     /// only named, what is said by hand goes.
-    fn is_as_attached(&self, index: Option<u32>, options: &Options) -> Result<bool> {
-        let Some((before, wanted)) = self.attached.get(&options.interface) else { return Ok(false) };
-        let Some(maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(false) };
-        let present = maps.uplinks()?.into_iter().find(|(ifindex, _)| Some(*ifindex) == index);
-        let Some((_, interface)) = present.filter(|(ifindex, _)| *ifindex == wanted.ifindex && before == options)
-        else {
-            return Ok(false);
+    fn is_as_attached(&self, present: &uplinks::Wanted, options: &Options) -> bool {
+        let Some((before, wanted)) = self.attached.get(&options.interface) else { return false };
+        let is_same = match options.origin {
+            Origin::Config => {
+                present.choices == wanted.choices && has_options_of(&present.interface, &wanted.interface)
+            }
+            Origin::Hand | Origin::Docker => present.choices.found == wanted.choices.found,
         };
-        let choices = Choices::of(wanted.ifindex, &maps.choices()?);
-        Ok(match options.origin {
-            Origin::Config => choices == wanted.choices && has_options_of(&interface, &wanted.interface),
-            Origin::Hand | Origin::Docker => choices.found == wanted.choices.found,
-        })
+        is_same && present.ifindex == wanted.ifindex && before == options
     }
 
     fn attach_one(&self, host: &Host, options: &Options) -> Result<(Resolved, Report)> {
@@ -215,9 +211,11 @@ fn has_options_of(one: &Interface, other: &Interface) -> bool {
     options(one) == options(other)
 }
 
-fn is_attached(pin_dir: &PinDir, index: Option<u32>) -> Result<bool> {
-    let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(false) };
-    Ok(maps.uplinks()?.iter().any(|(ifindex, _)| Some(*ifindex) == index))
+/// An uplink as the maps have it; `None` if it is not attached.
+fn present(pin_dir: &PinDir, index: Option<u32>) -> Result<Option<uplinks::Wanted>> {
+    let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(None) };
+    let uplink = maps.uplinks()?.into_iter().find(|(ifindex, _)| Some(*ifindex) == index);
+    uplink.map(|(ifindex, interface)| uplinks::present(&maps, ifindex, interface)).transpose()
 }
 
 #[cfg(test)]
