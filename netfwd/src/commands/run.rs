@@ -116,33 +116,35 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 /// The metrics' server, which the configuration's address and port may have to wait for.
-struct Metrics {
-    waiting: Option<(SocketAddr, Source)>,
-    _server: Option<Server>,
+enum Metrics {
+    Unwanted,
+    Waiting(SocketAddr, Source),
+    /// Until this is dropped.
+    Serving {
+        _server: Server,
+    },
 }
 
 impl Metrics {
     /// Serves what is asked for. On the command line an address that cannot be is an error, as somebody is there to see it.
     fn start(args: &Args, context: &Context, pulse: &Arc<Pulse>) -> Result<Self> {
-        let Some(metrics::Options { listen, max_mappings }) = args.metrics()? else {
-            return Ok(Self { waiting: None, _server: None });
-        };
+        let Some(metrics::Options { listen, max_mappings }) = args.metrics()? else { return Ok(Self::Unwanted) };
         let source = Source { pin_dir: context.pin_dir.clone(), pulse: Arc::clone(pulse), max_mappings };
         match serve(listen, source.clone()) {
-            Ok(server) => Ok(Self { waiting: None, _server: Some(server) }),
+            Ok(server) => Ok(Self::Serving { _server: server }),
             Err(error) if args.metrics.is_some() => Err(error),
             Err(error) => {
                 Line::from(cli::one_line(&error)).complain();
-                Ok(Self { waiting: Some((listen, source)), _server: None })
+                Ok(Self::Waiting(listen, source))
             }
         }
     }
 
     /// Tries again.
     fn retry(&mut self) {
-        let Some((listen, source)) = &self.waiting else { return };
+        let Self::Waiting(listen, source) = self else { return };
         if let Ok(server) = serve(*listen, source.clone()) {
-            *self = Self { waiting: None, _server: Some(server) };
+            *self = Self::Serving { _server: server };
         }
     }
 }
