@@ -12,7 +12,7 @@ use std::{
 use lab::{Lab, Process, Topology};
 use nix::sys::signal::Signal;
 
-use crate::support::{json, lab, refused, said};
+use crate::support::{lab, ports, refused, said};
 
 /// An attach takes a while where the processor is emulated: the kernel verifies the programs.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -22,12 +22,6 @@ const MAPPED: &str = "mapped 8080/tcp to 172.17.0.2:80";
 
 fn agent(lab: &Lab, state: &Path) -> Process {
     lab.spawn_netfwd(&["run", "--uplink", "ens33", "--state-dir", state.to_str().unwrap()]).unwrap()
-}
-
-/// The host parts in force.
-fn ports(lab: &Lab) -> Vec<u64> {
-    let listed = json(lab, &["list"]);
-    listed["mappings"].as_array().unwrap().iter().map(|one| one["host"]["port_first"].as_u64().unwrap()).collect()
 }
 
 #[test]
@@ -71,7 +65,7 @@ fn what_is_to_persist_is_mapped_again_after_everything_was_lost_until_it_is_unma
     said(&lab, &["detach", "--all"]);
     let mut first = agent(&lab, state.path());
     first.wait_for_line(MAPPED, PATIENCE).unwrap();
-    assert_eq!(ports(&lab), [8080]);
+    assert_eq!(ports(&lab), [[8080, 8080]]);
     for end in ["", "/"] {
         let pins = format!("{}{end}", lab.pin_dir().display());
         let second = refused(&lab, &["run", "--pin-dir", &pins], 1);
@@ -82,7 +76,7 @@ fn what_is_to_persist_is_mapped_again_after_everything_was_lost_until_it_is_unma
     said(&lab, &["detach", "--all"]);
     let mut third = agent(&lab, state.path());
     third.wait_for_line("follows ens33", PATIENCE).unwrap();
-    assert_eq!(ports(&lab), [] as [u64; 0]);
+    assert_eq!(ports(&lab), [] as [[u64; 2]; 0]);
 }
 
 #[test]
@@ -99,7 +93,7 @@ fn a_mapping_that_was_replaced_is_not_kept_and_one_that_cannot_be_kept_is_not_ma
     let _full = Full::mount(state.path());
     let message = refused(&lab, &["map", "--persist", "6000:172.17.0.2:60", "--state-dir", directory], 1);
     assert!(message.contains("cannot keep mappings in") && message.contains("No space left"), "{message}");
-    assert_eq!(ports(&lab), [7000, 8080]);
+    assert_eq!(ports(&lab), [[7000, 7000], [8080, 8080]]);
 }
 
 /// A file system without room.

@@ -96,3 +96,10 @@ fn bpftool(arguments: &[&str]) -> Value {
     assert!(output.status.success(), "bpftool {arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
     serde_json::from_slice(&output.stdout).unwrap()
 }
+
+/// The first and the last host port of each mapping.
+pub(crate) fn ports(lab: &Lab) -> Vec<[u64; 2]> {
+    let listed = json(lab, &["list"]);
+    let mappings = listed["mappings"].as_array().unwrap().iter();
+    mappings.map(|one| ["port_first", "port_last"].map(|end| one["host"][end].as_u64().unwrap())).collect()
+}

@@ -16,7 +16,7 @@ use super::PATIENCE;
 use crate::{
     apply::File,
     sockets::{connect, ignore_interruptions, listener},
-    support::{json, lab, said},
+    support::{lab, ports, said},
 };
 
 const ROUNDS: u32 = 20;
@@ -66,31 +66,20 @@ fn change(lab: &Lab, state: &Path, round: u32, mapped: &mut BTreeSet<u64>) {
     }
 }
 
-/// The ports that the configuration maps in a round: ranges, of which some stay, some grow and some go.
-fn configured(round: u32) -> BTreeSet<u64> {
-    let ranges = (0..4).map(|number| (7000 + number * 100, u64::from(round * 5) * (number + 1) % 60));
-    ranges.flat_map(|(first, more)| first..=first + more).collect()
+/// The first and the last port of what the configuration maps in a round: some stay, some grow and some shrink.
+fn configured(round: u32) -> [[u64; 2]; 4] {
+    [1, 2, 3, 4].map(|number| [7000 + number * 100, 7000 + number * 100 + u64::from(round * 5) * number % 60])
 }
 
 /// The configuration of a round. The agent makes these changes itself.
 fn configuration(round: u32) -> String {
-    let ranges = configured(round).into_iter().fold(Vec::<(u64, u64)>::new(), |mut ranges, port| {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == port => *last = port,
-            _ => ranges.push((port, port)),
-        }
-        ranges
-    });
-    let mapping = |(first, last)| format!("\"{first}-{last}:172.17.0.3:{first}-{last}\"");
-    let mappings: Vec<_> = ranges.into_iter().map(mapping).collect();
+    let mappings = configured(round).map(|[first, last]| format!("\"{first}-{last}:172.17.0.3:{first}-{last}\""));
     format!("mappings = [{}]\n[[uplink]]\ninterface = \"ens33\"\n", mappings.join(", "))
 }
 
-/// Every port that is mapped.
-fn all_ports(lab: &Lab) -> BTreeSet<u64> {
-    let listed = json(lab, &["list"]);
-    let hosts = listed["mappings"].as_array().unwrap().iter().map(|one| &one["host"]);
-    hosts.flat_map(|host| host["port_first"].as_u64().unwrap()..=host["port_last"].as_u64().unwrap()).collect()
+/// Every port of ranges.
+fn each(ranges: &[[u64; 2]]) -> BTreeSet<u64> {
+    ranges.iter().flat_map(|[first, last]| *first..=*last).collect()
 }
 
 fn start(lab: &Lab, file: &File, state: &Path) -> Process {
@@ -134,15 +123,15 @@ fn a_gigabyte_and_two_hundred_changes_survive_an_agent_that_is_killed_forty_time
     let sent = usize::try_from(ROUNDS).unwrap() * BLOCKS_EACH * BLOCK;
     assert_eq!(server.join().unwrap(), (sent, crc));
     assert_eq!(resets.stop().unwrap().ipv4().unwrap().len(), 0, "no reset");
-    mapped.extend(configured(ROUNDS - 1));
+    mapped.extend(each(&configured(ROUNDS - 1)));
     let deadline = Instant::now() + PATIENCE;
-    while all_ports(&lab) != mapped {
-        assert!(Instant::now() < deadline, "{:?} instead of {mapped:?}", all_ports(&lab));
+    while each(&ports(&lab)) != mapped {
+        assert!(Instant::now() < deadline, "{:?} instead of {mapped:?}", each(&ports(&lab)));
     }
     // What is kept is the same: it is there again after everything was lost.
     drop(running);
     said(&lab, &["detach", "--all"]);
     let mut last = start(&lab, &file, state.path());
     last.wait_for_line("follows ens33", PATIENCE).unwrap();
-    assert_eq!(all_ports(&lab), mapped);
+    assert_eq!(each(&ports(&lab)), mapped);
 }

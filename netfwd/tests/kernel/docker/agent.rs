@@ -16,7 +16,7 @@ use super::{PATIENCE, dockers};
 use crate::{
     apply::File,
     sockets::{connect, echoes, udp},
-    support::{json, lab, said},
+    support::{json, lab, ports, said},
 };
 
 const HOST: &str = "192.168.137.104";
@@ -33,13 +33,6 @@ fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
 fn configuration(engine: &DockerEngine) -> String {
     let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
     format!("{docker}[[uplink]]\ninterface = \"ens33\"\n")
-}
-
-/// The first and the last host port of each mapping.
-fn ports(lab: &Lab) -> Vec<[u64; 2]> {
-    let listed = json(lab, &["list"]);
-    let mappings = listed["mappings"].as_array().unwrap().iter();
-    mappings.map(|one| ["port_first", "port_last"].map(|end| one["host"][end].as_u64().unwrap())).collect()
 }
 
 /// Runs a web server that says its own name.
