@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use netfwd_common::abi::MAX_HELD;
 
-use crate::{atomics, maps::repeat};
+use crate::{atomics, repeat::repeat};
 
 /// Bytes of a frame at most: more than an Ethernet frame without jumbo.
 const MAX_FRAME: usize = 2048;

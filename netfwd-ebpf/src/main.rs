@@ -11,6 +11,7 @@ mod held;
 mod host;
 mod maps;
 mod reaper;
+mod repeat;
 mod skb;
 mod tc;
 mod trace;

@@ -16,7 +16,7 @@ use netfwd_common::{
     tables::{self, Tables as _},
 };
 
-use crate::maps::{Tables, repeat};
+use crate::{maps::Tables, repeat::repeat};
 
 /// Nanoseconds between ticks.
 const TICK: u64 = 250_000_000;
