@@ -1,7 +1,7 @@
 use super::{PortChoice, Rule};
 
 /// Uplinks and bridges at most: counters are laid out for this many.
-pub const MAX_INTERFACES: u32 = 64;
+pub const MAX_INTERFACES: u32 = 256;
 
 /// What the hooks know of the interface they are attached to.
 #[repr(C)]
