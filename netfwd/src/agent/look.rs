@@ -136,10 +136,12 @@ impl Looker {
         let Some(maps) = Maps::open_if_attached(&self.pin_dir)? else { return Ok(None) };
         let (host, choices) = (Host::look()?, maps.choices()?);
         let wanted = uplinks(desired, &host)?;
-        let is_wanted = |name: &String| wanted.iter().any(|uplink| uplink.interface == *name);
+        let is_wanted = |name: &str| wanted.iter().any(|uplink| uplink.interface == name);
         let (leaving, staying): (Vec<_>, Vec<_>) =
             maps.uplinks()?.into_iter().map(|(index, _)| index).partition(|index| {
-                Choices::of(*index, &choices).origin == Origin::Config && !is_wanted(&host.interfaces.name_of(*index))
+                let is_of_config = Choices::of(*index, &choices).origin == Origin::Config;
+                let is_wanted = is_wanted(&host.interfaces.name_of(*index)) || self.is_renamed(*index, &wanted, &host);
+                is_of_config && !is_wanted
             });
         if leaving.is_empty() || staying.is_empty() && !wanted.is_empty() {
             return Ok(None);
@@ -152,6 +154,16 @@ impl Looker {
         };
         self.attached.retain(|name, _| !names.contains(name));
         Ok(Some((names, outcome)))
+    }
+
+    /// Whether an uplink was attached by a name that is wanted and that no interface has any more. Its connections go on
+    /// until another one comes by that name.
+    fn is_renamed(&self, index: u32, wanted: &[Options], host: &Host) -> bool {
+        let mut names = wanted.iter().map(|uplink| &uplink.interface);
+        names.any(|name| {
+            let attached = self.attached.get(name).is_some_and(|(_, attached)| attached.ifindex == index);
+            attached && host.interfaces.named(name).is_err()
+        })
     }
 
     /// Sets the timeouts if they are not as the configuration says.

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     apply::{File, answers, with_second_uplink},
+    sockets::{echoes, udp},
     support::{self, json, lab, refused, said},
 };
 
@@ -198,4 +199,29 @@ fn a_signal_tells_that_the_file_is_another_one() {
     message(&told, "READY=1");
     agent.wait_for_line("mapped 8081/udp", PATIENCE).unwrap();
     assert_eq!(mappings(&lab), ["config 8081"]);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_uplink_that_is_renamed_goes_on_until_another_one_has_its_name() {
+    let lab = lab(&with_second_uplink());
+    let _echo = UdpEcho::start(&lab.containers()[0], 80).unwrap();
+    let file = File::new(&format!("{FILE}\n[[uplink]]\ninterface = \"ens34\"\nbridges = []\n"));
+    let mut agent = agent(&lab, &file);
+    agent.wait_for_line("mapped 8080/udp", PATIENCE).unwrap();
+    let (client, mapped) = (udp(lab.client(), 0), "192.168.137.104:8080".parse().unwrap());
+    assert!(echoes(&client, mapped));
+    let link = |change: &str| {
+        let words = ["ip", "link"].into_iter().chain(change.split(' ')).collect::<Vec<_>>();
+        lab.host().run(&words).unwrap();
+    };
+    link("set ens33 down");
+    link("set ens33 name wan0");
+    link("set wan0 up");
+    agent.wait_for_line("there is no interface ens33", PATIENCE).unwrap();
+    assert_eq!(uplinks(&lab), ["wan0", "ens34"]);
+    waits_until("the flow goes on", || echoes(&client, mapped));
+    link("add ens33 type veth peer name other");
+    lab.host().run(&["ip", "address", "add", "192.0.2.1/24", "dev", "ens33"]).unwrap();
+    waits_until("wan0 is not wanted any more", || uplinks(&lab) == ["ens34", "ens33"]);
 }
