@@ -1,4 +1,4 @@
-//! A Docker Engine for tests: Debian's packages, unpacked. Installing them would start an engine, with its rules.
+//! A Docker Engine for tests and benchmarks: Debian's packages, unpacked. Installing them would start an engine, with its rules.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) fn obstacle() -> Option<String> {
     lab::DockerEngine::obstacle()
 }
 
-/// Unpacks an engine to where tests look for it.
+/// Unpacks an engine to where `lab` looks for it.
 pub(super) fn bring() -> Result<()> {
     unpacked::bring("docker", |directory: &Path| {
         unpack(&PACKAGES, directory)?;

@@ -10,7 +10,7 @@ pub(super) enum Step {
     Packages(Vec<&'static str>),
     CoreSources,
     BpfLinker,
-    /// What some tests alone need.
+    /// What is not installed.
     Unpack(Bundle),
 }
 
@@ -91,6 +91,7 @@ fn names(programs: &[&Program]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scope;
     use super::super::state::BPF_LINKER;
     use super::*;
 
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn an_engine_and_a_prometheus_are_brought_where_debian_s_packages_fit() {
         let mut state = complete(Family::Debian, false);
-        state.absent = Bundle::ALL.to_vec();
+        state.absent = Bundle::of(Scope::Tests).to_vec();
         assert_eq!(Plan::new(&state).steps, [Step::Unpack(Bundle::Engine), Step::Unpack(Bundle::Prometheus)]);
         state.distro.family = Family::Arch;
         assert!(Plan::new(&state).is_empty());

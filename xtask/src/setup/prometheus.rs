@@ -10,7 +10,7 @@ pub(super) fn obstacle() -> Option<String> {
     lab::Prometheus::obstacle()
 }
 
-/// Unpacks it to where tests look for it.
+/// Unpacks it to where `lab` looks for it.
 pub(super) fn bring() -> Result<()> {
     unpacked::bring("prometheus", |directory| unpack(&["prometheus"], directory))
 }

@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) rustup: bool,
     pub(super) core_sources: Option<PathBuf>,
     pub(super) bpf_linker: Option<Version>,
-    /// What some tests alone need and is missing, if tests are what this is for.
+    /// What is missing of what is not installed.
     pub(super) absent: Vec<Bundle>,
 }
 
@@ -43,7 +43,7 @@ impl State {
             toolchain,
             rustup: workspace::find_program("rustup").is_some(),
             bpf_linker: bpf_linker(),
-            absent: if scope == Scope::Tests { absent() } else { Vec::new() },
+            absent: Bundle::of(scope).iter().copied().filter(|bundle| !bundle.is_there()).collect(),
         })
     }
 
@@ -75,10 +75,6 @@ impl fmt::Display for State {
             }
         }
     }
-}
-
-fn absent() -> Vec<Bundle> {
-    Bundle::ALL.into_iter().filter(|bundle| !bundle.is_there()).collect()
 }
 
 /// The library sources of the first compiler that has them: cargo's own, then the system's if it is new enough.

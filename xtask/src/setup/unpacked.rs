@@ -1,4 +1,4 @@
-//! Debian's packages, unpacked below `target` for tests. Installing them would start services.
+//! Debian's packages, unpacked below `target`. Installing them would start services.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::apply::apt_get;
-use super::{engine, prometheus};
+use super::{Scope, engine, prometheus};
 use crate::{task, workspace};
 
-/// What some tests alone need.
+/// What some tests, and the benchmark, need beside programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bundle {
     Engine,
@@ -18,7 +18,14 @@ pub(super) enum Bundle {
 }
 
 impl Bundle {
-    pub(super) const ALL: [Self; 2] = [Self::Engine, Self::Prometheus];
+    /// Those that `scope` needs.
+    pub(super) const fn of(scope: Scope) -> &'static [Self] {
+        match scope {
+            Scope::Demo | Scope::Package => &[],
+            Scope::Bench => &[Self::Engine],
+            Scope::Tests => &[Self::Engine, Self::Prometheus],
+        }
+    }
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -62,7 +69,7 @@ pub(super) fn unpack(packages: &[&str], directory: &Path) -> Result<()> {
     let mut download = apt_get(&["download"]);
     download.current_dir(place.path()).args(packages);
     task::run_quietly(&format!("fetching {}", packages.join(" ")), download)
-        .context("cannot fetch packages for tests: run `apt-get update` as root, then this again")?;
+        .context("cannot fetch packages: run `apt-get update` as root, then this again")?;
     for package in files(place.path())? {
         let mut unpack = Command::new("dpkg-deb");
         unpack.arg("--extract").args([&package, directory]);
