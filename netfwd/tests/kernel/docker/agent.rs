@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use super::{PATIENCE, dockers};
 use crate::{
     apply::File,
     sockets::{connect, echoes, udp},
-    support::{json, lab, ports, said},
+    support::{json, lab, path, ports, said},
 };
 
 const HOST: &str = "192.168.137.104";
@@ -340,4 +340,26 @@ fn an_engine_that_breaks_off_is_told_and_mappings_stay() {
     let _server = TcpEcho::start(&lab.containers()[0], "0.0.0.0:80".parse().unwrap()).unwrap();
     connect(lab.client(), format!("{HOST}:8080").parse().unwrap()).unwrap();
     assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_engine_that_may_not_be_asked_is_told_and_followed_as_soon_as_it_may() {
+    let (engine, lab) = dockers(Topology::default());
+    let address = engine.address();
+    let socket = address.strip_prefix("unix://").unwrap();
+    let permit = |mode: u32| fs::set_permissions(socket, fs::Permissions::from_mode(mode)).unwrap();
+    permit(0o000);
+    // Root without the right to pass over permissions, as in the unit.
+    let (capabilities, netfwd) = ("-all,+bpf,+net_admin,+perfmon", path());
+    let words = ["setpriv", "--bounding-set", capabilities, "env", &format!("DOCKER_HOST={address}")];
+    let netfwd = [netfwd.to_str().unwrap(), "--pin-dir", lab.pin_dir().to_str().unwrap()];
+    let mut agent =
+        lab.host().spawn(&[&words[..], &netfwd, &["run", "--docker", "--uplink", "ens33"]].concat()).unwrap();
+    let failure = agent.wait_for_line("may not ask the Docker Engine", PATIENCE).unwrap();
+    assert!(failure.contains(&address) && failure.contains("a member of the socket's group"), "{failure}");
+    run(&engine, "early", &["--publish", "8080:80"]);
+    permit(0o660);
+    agent.wait_for_line("mapped 8080/tcp", PATIENCE).unwrap();
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "early");
 }
