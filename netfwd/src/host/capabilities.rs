@@ -5,6 +5,8 @@ use caps::{CapSet, Capability, CapsHashSet};
 
 /// Loading programs and maps; attaching them, and the network's switches; pointers and timers in programs.
 const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
+/// What the kernel grants to `CAP_SYS_ADMIN` too, of which these were once a part (`capabilities(7)`).
+const PARTS_OF_SYS_ADMIN: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
 
 /// Fails if a capability that netfwd needs is missing.
 pub fn check() -> Result<()> {
@@ -15,8 +17,7 @@ pub fn check() -> Result<()> {
 
 /// The capabilities that netfwd needs and this process has not.
 pub fn missing() -> Result<Vec<Capability>> {
-    let held = held()?;
-    Ok(NEEDED.into_iter().filter(|capability| !held.contains(capability)).collect())
+    Ok(missing_among(&held()?))
 }
 
 /// Whether this process may look at other processes, their namespaces and any program in the kernel.
@@ -28,6 +29,14 @@ pub fn sees_all() -> Result<bool> {
 /// Whether this process may mount file systems.
 pub fn may_mount() -> Result<bool> {
     Ok(held()?.contains(&Capability::CAP_SYS_ADMIN))
+}
+
+fn missing_among(held: &CapsHashSet) -> Vec<Capability> {
+    let mut granted = held.clone();
+    if held.contains(&Capability::CAP_SYS_ADMIN) {
+        granted.extend(PARTS_OF_SYS_ADMIN);
+    }
+    NEEDED.into_iter().filter(|capability| !granted.contains(capability)).collect()
 }
 
 fn held() -> Result<CapsHashSet> {
@@ -42,6 +51,15 @@ fn message(missing: &[Capability]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_right_to_administer_the_system_takes_the_place_of_two() {
+        use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN};
+        let missing = |held: &[Capability]| missing_among(&held.iter().copied().collect());
+        assert_eq!(missing(&[CAP_SYS_ADMIN]), [CAP_NET_ADMIN]);
+        assert_eq!(missing(&[CAP_SYS_ADMIN, CAP_NET_ADMIN]), []);
+        assert_eq!(missing(&[CAP_BPF, CAP_NET_ADMIN]), [CAP_PERFMON]);
+    }
 
     #[test]
     fn each_missing_capability_is_named() {

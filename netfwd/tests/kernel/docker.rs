@@ -1,6 +1,7 @@
 //! What `docker::Watch` tells of a real Docker Engine, driven by the docker command line.
 
 mod agent;
+mod contained;
 mod engine;
 mod networks;
 

@@ -19,7 +19,7 @@ use crate::{
     support::{json, lab, path, ports, said},
 };
 
-const HOST: &str = "192.168.137.104";
+pub(super) const HOST: &str = "192.168.137.104";
 
 /// Follows an engine in a lab's host.
 fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
@@ -36,14 +36,14 @@ fn configuration(engine: &DockerEngine) -> String {
 }
 
 /// Runs a web server that says its own name.
-fn run(engine: &DockerEngine, name: &str, options: &[&str]) {
+pub(super) fn run(engine: &DockerEngine, name: &str, options: &[&str]) {
     let serve = format!("echo {name} > /www/index.html; exec busybox httpd -f -p 80 -h /www");
     let beginning = ["run", "--detach", "--name", name];
     engine.docker(&[&beginning, options, &["web", "sh", "-c", &serve]].concat()).unwrap();
 }
 
 /// What a client gets. A server takes a moment to start.
-fn get(from: &Netns, address: &str) -> String {
+pub(super) fn get(from: &Netns, address: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match curl(from, &format!("http://{address}/"), &["--max-time", "2"]) {

@@ -1,0 +1,80 @@
+//! `netfwd run --docker` in a container of the engine that it follows.
+
+use std::{
+    io::{Read as _, Write as _},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lab::{DockerEngine, Lab, Topology};
+
+use super::{
+    PATIENCE,
+    agent::{HOST, get, run},
+    dockers,
+};
+use crate::{sockets::connect, support::path};
+
+/// Starts it as the documentation tells users to, but for libraries, which netfwd needs as the tests build it.
+fn start(engine: &DockerEngine, lab: &Lab) {
+    let socket = engine.address().replace("unix://", "");
+    let volumes = [
+        format!("{}:/netfwd:ro", path().display()),
+        format!("{socket}:/var/run/docker.sock"),
+        "/sys/fs/bpf:/sys/fs/bpf".to_owned(),
+        "/sys/fs/cgroup:/sys/fs/cgroup:ro".to_owned(),
+        "/usr:/usr:ro".to_owned(),
+        "/lib:/lib:ro".to_owned(),
+        "/lib64:/lib64:ro".to_owned(),
+    ];
+    let volumes: Vec<_> = volumes.iter().flat_map(|volume| ["--volume", volume]).collect();
+    let place = ["run", "--detach", "--name", "netfwd", "--network", "host"];
+    let rights = ["--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN"];
+    let reach = ["--security-opt", "systempaths=unconfined", "--security-opt", "apparmor=unconfined"];
+    let pins = lab.pin_dir().to_str().unwrap();
+    let netfwd = ["--entrypoint", "/netfwd", "web", "--pin-dir", pins, "run", "--docker", "--uplink", "ens33"];
+    engine.docker(&[&place[..], &rights, &reach, &volumes, &netfwd].concat()).unwrap();
+}
+
+/// Waits until its log has a line.
+fn says(engine: &DockerEngine, part: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = engine.docker(&["logs", "netfwd"]).unwrap();
+        if log.contains(part) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{part}: {log}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_agent_in_a_container_follows_its_engine_and_may_be_replaced_under_connections() {
+    let (engine, lab) = dockers(Topology::default());
+    start(&engine, &lab);
+    says(&engine, "follows ens33");
+    run(&engine, "shop", &["--publish", "8080:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    assert_eq!(get(lab.host(), "127.0.0.1:8080"), "shop");
+    let listed = engine.docker(&["exec", "netfwd", "/netfwd", "--pin-dir", lab.pin_dir().to_str().unwrap(), "list"]);
+    assert!(listed.unwrap().contains("shop"));
+
+    let echo = ["web", "nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"];
+    engine.docker(&[&["run", "--detach", "--publish", "7000:7"], &echo[..]].concat()).unwrap();
+    says(&engine, "mapped 7000/tcp");
+    let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
+    let mut goes_on = || {
+        connection.write_all(b"word").unwrap();
+        connection.read_exact(&mut [0; 4]).unwrap();
+    };
+    goes_on();
+    engine.docker(&["rm", "--force", "netfwd"]).unwrap();
+    goes_on();
+    start(&engine, &lab);
+    says(&engine, "follows ens33");
+    goes_on();
+    run(&engine, "later", &["--publish", "8081:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8081")), "later");
+}
