@@ -14,7 +14,8 @@ use package::Packer;
 /// Pack netfwd: a .deb, and a tarball of the same files
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Install the package in a clean Debian, upgrade it under a connection, and remove it
+    /// Install the package in a clean Debian, upgrade it under a connection, and remove it; and follow the documents in a
+    /// virtual machine with Docker
     #[arg(long)]
     test: bool,
 }
@@ -31,5 +32,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for made in [&package.file, &tarball] {
         task::say(format_args!("  {}", made.display()));
     }
-    if args.test { test::run(&packer, &package) } else { Ok(()) }
+    if args.test { test::run(&packer, &package, &tarball) } else { Ok(()) }
 }

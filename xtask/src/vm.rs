@@ -5,7 +5,7 @@ mod initramfs;
 mod kernel;
 mod modules;
 mod programs;
-mod qemu;
+pub(crate) mod qemu;
 
 use std::collections::BTreeMap;
 use std::env;

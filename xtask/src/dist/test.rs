@@ -1,10 +1,12 @@
-//! The package in a clean Debian with systemd, in the place of the host of a lab of network namespaces.
+//! The package in a clean Debian: its life in one in the place of the host of a lab of network namespaces, and the
+//! README in one in a virtual machine.
 
 mod debian;
+mod documented;
 mod life;
 mod machine;
 mod programs;
-mod quick_start;
+mod vm;
 
 use std::path::Path;
 
@@ -17,15 +19,15 @@ use life::Life;
 use machine::Machine;
 
 /// Plays the life of the package: it is installed, upgraded under a connection, removed and purged. Then it follows the
-/// README on a host with Docker.
-pub(super) fn run(packer: &Packer, package: &Package) -> Result<()> {
+/// documents on a host with Docker.
+pub(super) fn run(packer: &Packer, package: &Package, tarball: &Path) -> Result<()> {
     task::headline("The package in a clean Debian");
     let system = debian::bring(packer.directory())?;
     let scratch = tempfile::tempdir_in(packer.directory()).context("cannot make a directory for the test")?;
     let next = packer.pack(FIRST_REVISION + 1, scratch.path())?;
     live(&system, scratch.path(), [package, &next])?;
-    quick_start::follow(&system, scratch.path(), package)?;
-    task::say("The package is installed, upgraded and removed as it should be.");
+    documented::follow(&system, scratch.path(), package, tarball)?;
+    task::say("The package is as it should be, and so are the documents.");
     Ok(())
 }
 

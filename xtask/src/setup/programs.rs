@@ -44,7 +44,7 @@ impl Program {
     }
 }
 
-static PROGRAMS: [Program; 20] = [
+static PROGRAMS: [Program; 22] = [
     Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
     Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
     Program { debian: "iputils-ping", ..Program::plain("ping", "iputils") },
@@ -65,10 +65,12 @@ static PROGRAMS: [Program; 20] = [
     Program { needed_for: Scope::Tests, ..Program::of_debian("stun", "stun-client") },
     Program { needed_for: Scope::Tests, ..Program::of_debian("stund", "stun-server") },
     Program { needed_for: Scope::Package, ..Program::of_debian("debootstrap", "debootstrap") },
+    Program { needed_for: Scope::Package, ..Program::of_debian("mke2fs", "e2fsprogs") },
+    Program { needed_for: Scope::Package, ..Program::of_debian("ssh", "openssh-client") },
 ];
 
+/// Where it can be run, for tests and for the package's test.
 static QEMU: Program = Program {
-    needed_for: Scope::Tests,
     fedora: "qemu-system-x86-core",
     suse: "qemu-x86",
     alpine: "qemu-system-x86_64",
@@ -77,13 +79,13 @@ static QEMU: Program = Program {
 
 /// The programs that `scope` needs on this machine.
 fn needed(scope: Scope) -> impl Iterator<Item = &'static Program> {
-    let qemu = (ARCH == "x86_64").then_some(&QEMU);
-    let wanted = move |needed_for| match needed_for {
+    let qemu = (ARCH == "x86_64" && [Scope::Tests, Scope::Package].contains(&scope)).then_some(&QEMU);
+    let is_wanted = move |needed_for| match needed_for {
         Scope::Demo => true,
         Scope::Bench => [Scope::Bench, Scope::Tests].contains(&scope),
         Scope::Tests | Scope::Package => scope == needed_for,
     };
-    PROGRAMS.iter().chain(qemu).filter(move |program| wanted(program.needed_for))
+    PROGRAMS.iter().filter(move |program| is_wanted(program.needed_for)).chain(qemu)
 }
 
 /// The programs that `scope` needs and this machine has not.
@@ -108,9 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tests_need_a_virtual_machine() {
-        assert!(!names(Scope::Demo).contains(&QEMU.name));
-        assert_eq!(names(Scope::Tests).contains(&QEMU.name), ARCH == "x86_64");
+    fn only_tests_need_a_virtual_machine() {
+        for (scope, is_needed) in
+            [(Scope::Demo, false), (Scope::Bench, false), (Scope::Tests, true), (Scope::Package, true)]
+        {
+            assert_eq!(names(scope).contains(&QEMU.name), is_needed && ARCH == "x86_64");
+        }
     }
 
     #[test]

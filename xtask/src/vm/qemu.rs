@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use guest_init::EXIT_PORT;
 
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+/// QEMU.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 
-/// Mitigations, and the clearing of allocated memory, slow the emulated verifier down by a quarter or more. What it
-/// accepts from root is the same without them.
-const KERNEL_ARGUMENTS: &str =
+/// What every kernel is told. Mitigations, and the clearing of allocated memory, slow the emulated verifier down by a
+/// quarter or more. What it accepts from root is the same without them.
+pub(crate) const KERNEL_ARGUMENTS: &str =
     "console=ttyS0 panic=-1 quiet loglevel=4 net.ifnames=0 mitigations=off init_on_alloc=0 no_timer_check";
 const LINES_KEPT: usize = 15;
 
@@ -44,11 +45,9 @@ impl Guest<'_> {
     }
 
     fn command(&self) -> Command {
-        let acceleration = if self.kvm { "kvm" } else { "tcg,thread=multi" };
         let mut qemu = Command::new(PROGRAM);
-        qemu.args(["-M", "q35", "-accel", acceleration, "-cpu", self.processor()])
-            .args(["-smp", &self.processors.to_string(), "-m", &self.memory_mib.to_string()])
-            .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"])
+        qemu.args(board(self.kvm, self.processors, self.memory_mib))
+            .arg("-no-reboot")
             .args(["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04")])
             .arg("-kernel")
             .arg(self.kernel)
@@ -58,11 +57,6 @@ impl Guest<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         qemu
-    }
-
-    fn processor(&self) -> &'static str {
-        // An emulated "rep movsb" copies byte by byte; without ERMS, the kernel copies and clears memory by words.
-        if self.kvm { "max" } else { "max,-erms" }
     }
 
     fn follow(&self, lines: &Receiver<String>, on_line: &mut dyn FnMut(&str)) -> Result<Followed> {
@@ -82,6 +76,16 @@ impl Guest<'_> {
             }
         }
     }
+}
+
+/// The arguments for a machine without any device but a console, which is QEMU's standard output.
+pub(crate) fn board(kvm: bool, processors: usize, memory_mib: u32) -> Vec<String> {
+    // An emulated "rep movsb" copies byte by byte; without ERMS, the kernel copies and clears memory by words.
+    let (acceleration, processor) = if kvm { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms") };
+    let (processors, memory) = (processors.to_string(), memory_mib.to_string());
+    let made = ["-M", "q35", "-accel", acceleration, "-cpu", processor, "-smp", &processors, "-m", &memory];
+    let bare = ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"];
+    made.into_iter().chain(bare).map(str::to_owned).collect()
 }
 
 /// Ends QEMU when the guest is given up.

@@ -1,0 +1,102 @@
+//! What the documents tell somebody to do who has Docker, done to the letter in a virtual machine.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{Lab, Netns, Topology, curl};
+
+use super::super::package::Package;
+use super::vm::Vm;
+use crate::task;
+
+const README: &str = include_str!("../../../../README.md");
+const QUICK_START: &str = "\n## Quick start for Docker hosts\n";
+const INSTALLING: &str = include_str!("../../../../docs/installing.md");
+const IN_A_CONTAINER: &str = "\n## In a container\n";
+/// What the container serves.
+const PAGE: &str = "Hello from a container.";
+/// No registry is at hand: an image of that name, with a web server.
+const IMAGE: &str = "set -e; mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/httpd
+    echo 'Hello from a container.' >/tmp/image/www/index.html
+    tar -C /tmp/image -c . | docker import -c 'CMD [\"/bin/httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]' - nginx";
+/// How long the machine, which is emulated, may take to start a container and its server.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Follows them on a host where Docker runs as it comes.
+pub(super) fn follow(system: &Path, scratch: &Path, package: &Package, tarball: &Path) -> Result<()> {
+    let lab = Lab::new(&Topology { bridges: Vec::new(), ..Topology::default() })?;
+    let mut vm = Vm::boot(lab.client(), system, scratch)?;
+    vm.run("systemctl enable --now docker.service")?;
+    vm.run(IMAGE)?;
+    // As Docker Compose makes one: its rules do not name Docker.
+    vm.run("docker network create shop")?;
+    vm.bring(&package.file)?;
+    vm.bring(tarball)?;
+
+    let mut steps = commands(README, QUICK_START)?;
+    let fetch = steps.pop().context("the quick start has no command")?;
+    vm.run(&script(&steps))?;
+    serves(&vm, lab.client(), fetch)?;
+    let listed = vm.run("netfwd list")?;
+    ensure!(listed.contains("web"), "the container's name is missing: {listed}");
+    task::say("  ✓ the README's quick start with Docker: the client and the host see the container's page");
+
+    vm.reboot()?;
+    vm.run("docker start web")?;
+    serves(&vm, lab.client(), fetch)?;
+    task::say("  ✓ a reboot: the service is there again, and they see it as soon as the container runs");
+
+    vm.run("dpkg --purge netfwd")?;
+    vm.run(&script(&commands(INSTALLING, IN_A_CONTAINER)?))?;
+    serves(&vm, lab.client(), fetch)?;
+    task::say("  ✓ netfwd in a container in place of the package: they see it too");
+    Ok(())
+}
+
+/// The host, which runs `fetch`, and a client see the page, by nobody but netfwd.
+fn serves(vm: &Vm<'_>, client: &Netns, fetch: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    // Until the container is reached it fails, or hangs: dockerd listens on the port and accepts nobody.
+    while !vm.run(&format!("timeout 5 {fetch}")).is_ok_and(|said| said.contains(PAGE)) {
+        let state = || vm.run("docker ps; ss -ltn; bpftool net").unwrap_or_default();
+        ensure!(Instant::now() < deadline, "`{fetch}` does not show the page:\n{}", state());
+        thread::sleep(Duration::from_millis(200));
+    }
+    ensure!(curl(client, "http://127.0.0.1:8080/", &[])?.contains(PAGE), "the client does not see the page");
+    ensure!(vm.run("pgrep docker-proxy || true")?.is_empty(), "docker-proxy runs");
+    let rules = vm.run("iptables-save; ip6tables-save")?;
+    let has_rules = ["docker", "br-", "masquerade"].iter().any(|word| rules.to_lowercase().contains(word));
+    ensure!(!has_rules, "Docker's rules are still there:\n{rules}");
+    Ok(())
+}
+
+/// A script that ends with the first line that fails.
+fn script(lines: &[&str]) -> String {
+    format!("set -ex\n{}", lines.join("\n"))
+}
+
+/// The lines of a document's section that are to be typed.
+fn commands<'d>(document: &'d str, headline: &str) -> Result<Vec<&'d str>> {
+    let section = document.split(headline).nth(1).with_context(|| format!("a document has no section{headline}"))?;
+    let section = section.split("\n## ").next().unwrap_or_default();
+    Ok(section.lines().filter_map(|line| line.strip_prefix("    ")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_start_begins_with_the_package_and_ends_with_a_page() {
+        let steps = commands(README, QUICK_START).unwrap();
+        assert!(steps[0].starts_with("dpkg -i netfwd_") && steps[steps.len() - 1].starts_with("curl "), "{steps:?}");
+    }
+
+    #[test]
+    fn a_container_is_made_of_the_tarball() {
+        let steps = commands(INSTALLING, IN_A_CONTAINER).unwrap();
+        assert!(steps[0].starts_with("tar -xzf netfwd-"), "{steps:?}");
+    }
+}
