@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lab::{Lab, Netns, Topology, curl};
 
 use super::super::package::Package;
@@ -42,6 +42,8 @@ pub(super) fn follow(system: &Path, scratch: &Path, package: &Package, tarball: 
     let listed = vm.run("netfwd list")?;
     ensure!(listed.contains("web"), "the container's name is missing: {listed}");
     task::say("  ✓ the README's quick start with Docker: the client and the host see the container's page");
+    serves_sctp(&vm)?;
+    task::say("  ✓ docker run --publish 9000:7/sctp: another container reaches it by the host's address");
 
     vm.reboot()?;
     vm.run("docker start web")?;
@@ -70,6 +72,26 @@ fn serves(vm: &Vm<'_>, client: &Netns, fetch: &str) -> Result<()> {
     let has_rules = ["docker", "br-", "masquerade"].iter().any(|word| rules.to_lowercase().contains(word));
     ensure!(!has_rules, "Docker's rules are still there:\n{rules}");
     Ok(())
+}
+
+/// What is published of SCTP is reached from the container of the quick start.
+fn serves_sctp(vm: &Vm<'_>) -> Result<()> {
+    let enter = |container: &str| format!("nsenter --net --target $(docker inspect -f {{{{.State.Pid}}}} {container})");
+    let listen = format!("systemd-run --quiet {} socat SCTP-LISTEN:7,fork EXEC:cat", enter("echo"));
+    vm.run(&script(&["docker run --detach --publish 9000:7/sctp --name echo nginx", &listen]))?;
+    // A whole line, before the end of the input ends the association.
+    let ask = format!("(echo word; sleep 2) | {} socat - SCTP:$(hostname -I | cut -d' ' -f1):9000", enter("web"));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let outcome = vm.run(&ask);
+        if outcome.as_ref().is_ok_and(|said| said.trim() == "word") {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("SCTP is not served: {outcome:?}\n{}", vm.run("netfwd list; netfwd flows; netfwd stats")?);
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// A script that ends with the first line that fails.
