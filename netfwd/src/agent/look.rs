@@ -156,14 +156,14 @@ impl Looker {
         Ok(Some((names, outcome)))
     }
 
-    /// Whether an uplink was attached by a name that is wanted and that no interface has any more. Its connections go on
-    /// until another one comes by that name.
+    /// Whether an uplink was attached by a name that is wanted: it has another one now, and its connections go on until
+    /// another interface is attached by that name. Of one that an agent before has attached it is not known by which.
     fn is_renamed(&self, index: u32, wanted: &[Options], host: &Host) -> bool {
-        let mut names = wanted.iter().map(|uplink| &uplink.interface);
-        names.any(|name| {
-            let attached = self.attached.get(name).is_some_and(|(_, attached)| attached.ifindex == index);
-            attached && host.interfaces.named(name).is_err()
-        })
+        let mut attached = self.attached.iter();
+        match attached.find(|(_, (_, attached))| attached.ifindex == index) {
+            Some((name, _)) => wanted.iter().any(|uplink| uplink.interface == *name),
+            None => wanted.iter().any(|uplink| host.interfaces.named(&uplink.interface).is_err()),
+        }
     }
 
     /// Sets the timeouts if they are not as the configuration says.

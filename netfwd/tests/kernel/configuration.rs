@@ -221,6 +221,10 @@ fn an_uplink_that_is_renamed_goes_on_until_another_one_has_its_name() {
     agent.wait_for_line("there is no interface ens33", PATIENCE).unwrap();
     assert_eq!(uplinks(&lab), ["wan0", "ens34"]);
     waits_until("the flow goes on", || echoes(&client, mapped));
+    drop(agent);
+    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
+    agent.wait_for_line("there is no interface ens33", PATIENCE).unwrap();
+    assert_eq!(uplinks(&lab), ["wan0", "ens34"]);
     link("add ens33 type veth peer name other");
     lab.host().run(&["ip", "address", "add", "192.0.2.1/24", "dev", "ens33"]).unwrap();
     waits_until("wan0 is not wanted any more", || uplinks(&lab) == ["ens34", "ens33"]);
