@@ -278,6 +278,11 @@ impl Maps {
         self.generations.len()
     }
 
+    /// How many uplinks and bridges there can be: maps that are there keep their size when another version takes them up.
+    pub(super) fn max_interfaces(&self) -> u32 {
+        self.fast_interfaces.len()
+    }
+
     pub(super) fn set_generation(&mut self, rule: Rule) -> Result<()> {
         self.generations.set(rule.id, rule.generation, 0).with_context(|| cannot_write(names::GENERATIONS))
     }

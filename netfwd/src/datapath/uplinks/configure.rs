@@ -2,7 +2,7 @@
 //! rules, which cannot be undone.
 
 use anyhow::{Context as _, Result};
-use netfwd_common::abi::{self, MAX_INTERFACES, Masquerade, PortChoice, Rule, V4, V6};
+use netfwd_common::abi::{self, Masquerade, PortChoice, Rule, V4, V6};
 
 use super::{
     Choices, after_undoing,
@@ -273,10 +273,10 @@ fn remove_exclusion<A: Select>(uplink: u32, network: A::Net) -> Step {
 }
 
 fn free_slot(maps: &Maps) -> Result<u32> {
-    let interfaces = maps.interfaces()?;
-    (0..MAX_INTERFACES)
+    let (interfaces, most) = (maps.interfaces()?, maps.max_interfaces());
+    (0..most)
         .find(|slot| interfaces.iter().all(|(_, interface)| interface.slot != *slot))
-        .with_context(|| format!("{MAX_INTERFACES} uplinks and bridges are attached, which is the most: detach one"))
+        .with_context(|| format!("{most} uplinks and bridges are attached, which is the most: detach one"))
 }
 
 /// What a family's maps hold of an uplink, and the subnets whose rule is not in force.
