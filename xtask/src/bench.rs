@@ -42,9 +42,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     task::run(&mut bench)
 }
 
-/// The machine's docker-proxy, or else that of the engine that is unpacked for tests.
+/// The docker-proxy of the engine that is measured too: an unpacked one goes before the machine's.
 fn docker_proxy() -> Option<PathBuf> {
-    let roots = [Some("/".into()), env::var_os(UNPACKED)].into_iter().flatten().map(PathBuf::from);
+    let roots = [env::var_os(UNPACKED), Some("/".into())].into_iter().flatten().map(PathBuf::from);
     let mut places = roots.flat_map(|root| DOCKER_DIRECTORIES.map(|directory| root.join(directory).join(DOCKER_PROXY)));
     places.find(|path| path.is_file())
 }

@@ -28,8 +28,8 @@ pub(crate) enum Scope {
     Package,
 }
 
-/// Install what is missing: system packages, rust-src, bpf-linker; unpack a Docker Engine and a Prometheus for the
-/// tests.
+/// Install what is missing: system packages, rust-src, bpf-linker; unpack a Docker Engine for tests and
+/// benchmarks, and a Prometheus for tests.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 

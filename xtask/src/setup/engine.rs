@@ -1,4 +1,5 @@
-//! A Docker Engine for tests and benchmarks: Debian's packages, unpacked. Installing them would start an engine, with its rules.
+//! A Docker Engine for tests and benchmarks: Debian's packages, unpacked. Installing them would start an engine, with
+//! its rules.
 
 use std::path::Path;
 

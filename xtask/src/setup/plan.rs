@@ -33,7 +33,7 @@ impl Plan {
         if !state.has_bpf_linker() {
             plan.steps.push(Step::BpfLinker);
         }
-        // Elsewhere the tests with them are left out.
+        // Elsewhere what needs them is left out.
         if state.distro.family == Family::Debian {
             plan.steps.extend(state.absent.iter().copied().map(Step::Unpack));
         }

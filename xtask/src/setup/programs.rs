@@ -44,6 +44,14 @@ impl Program {
     }
 }
 
+const SSH: Program = Program {
+    needed_for: Scope::Package,
+    fedora: "openssh-clients",
+    arch: "openssh",
+    suse: "openssh-clients",
+    ..Program::plain("ssh", "openssh-client")
+};
+
 static PROGRAMS: [Program; 22] = [
     Program { fedora: "iproute", ..Program::plain("ip", "iproute2") },
     Program { fedora: "iproute-tc", ..Program::plain("tc", "iproute2") },
@@ -65,8 +73,8 @@ static PROGRAMS: [Program; 22] = [
     Program { needed_for: Scope::Tests, ..Program::of_debian("stun", "stun-client") },
     Program { needed_for: Scope::Tests, ..Program::of_debian("stund", "stun-server") },
     Program { needed_for: Scope::Package, ..Program::of_debian("debootstrap", "debootstrap") },
-    Program { needed_for: Scope::Package, ..Program::of_debian("mke2fs", "e2fsprogs") },
-    Program { needed_for: Scope::Package, ..Program::of_debian("ssh", "openssh-client") },
+    Program { needed_for: Scope::Package, ..Program::plain("mke2fs", "e2fsprogs") },
+    SSH,
 ];
 
 /// Where it can be run, for tests and for the package's test.
