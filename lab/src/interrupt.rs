@@ -21,8 +21,8 @@ pub(crate) fn catch() -> Result<()> {
     Ok(())
 }
 
-/// Fails once a signal was caught.
-pub(crate) fn check() -> Result<()> {
+/// Fails once a signal was caught that ends programs: for waits of one's own while there is a [`Lab`](crate::Lab).
+pub fn check() -> Result<()> {
     if INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
         bail!("interrupted by a signal");
     }

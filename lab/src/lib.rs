@@ -38,6 +38,7 @@ mod wire;
 pub use capture::Capture;
 pub use checksum::Checksum;
 pub use docker::DockerEngine;
+pub use interrupt::check as check_interrupt;
 pub use iperf::{Iperf, IperfServer, Transfer};
 pub use lab::Lab;
 pub use netns::Netns;

@@ -14,8 +14,8 @@ use package::Packer;
 /// Pack netfwd: a .deb, and a tarball of the same files
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Install the package in a clean Debian, upgrade it under a connection, and remove it; and follow the documents in a
-    /// virtual machine with Docker
+    /// Install the package in a clean Debian, upgrade it under a connection, and remove it; and do what the documents
+    /// say in a virtual machine with Docker
     #[arg(long)]
     test: bool,
 }

@@ -22,6 +22,11 @@ exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup sh -ec '
     # Without it no service has devices of its own.
     ln -s pts/ptmx "$root/dev/ptmx"
     mkdir "$root/dev/shm" "$root/dev/pts"
+    # Devices, and switches that no namespace has for itself, are those of the machine outside.
+    for unit in systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket \
+        systemd-udev-trigger.service systemd-sysctl.service; do
+        ln -s /dev/null "$root/etc/systemd/system/$unit"
+    done
     hostname debian
     cd "$root"
     pivot_root . mnt

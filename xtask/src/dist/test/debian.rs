@@ -12,19 +12,20 @@ const SUITE: &str = "bookworm";
 const MIRROR: &str = "http://deb.debian.org/debian";
 /// Besides what every Debian has: what boots it, what the tests ask it with, and Docker, with what an image is made of.
 const PACKAGES: &str = "linux-image-cloud-amd64,systemd-sysv,dbus,udev,openssh-server,iproute2,bpftool,man-db,curl,\
-                        docker.io,apparmor,iptables,busybox-static,socat";
-/// Names in the system the packages that it was made of.
-const MADE_OF: &str = "made-of";
+                        docker.io,apparmor,iptables,busybox-static,socat,procps";
+/// Where the system says what it was made of.
+const RECIPE: &str = "recipe";
 /// They do not start before a test wants it.
 const ON_DEMAND: [&str; 4] = ["docker.service", "docker.socket", "containerd.service", "ssh.service"];
 /// How a virtual machine is in a network, once systemd-networkd runs.
 const NETWORK: (&str, &str) =
     ("etc/systemd/network/uplink.network", "[Match]\nDriver=virtio_net\n\n[Network]\nDHCP=ipv4\n");
 
-/// The system in `directory`, made first if it is missing or of other packages.
+/// The system in `directory`, made first if it is missing or was made otherwise.
 pub(super) fn bring(directory: &Path) -> Result<PathBuf> {
     let system = directory.join(SUITE);
-    if fs::read_to_string(system.join(MADE_OF)).is_ok_and(|packages| packages == PACKAGES) {
+    let recipe = format!("{MIRROR} {SUITE} {PACKAGES} {ON_DEMAND:?} {NETWORK:?}");
+    if fs::read_to_string(system.join(RECIPE)).is_ok_and(|before| before == recipe) {
         return Ok(system);
     }
     let unfinished = directory.join(format!("{SUITE}.unfinished"));
@@ -37,7 +38,7 @@ pub(super) fn bring(directory: &Path) -> Result<PathBuf> {
     let mut disable = Command::new("systemctl");
     disable.arg(format!("--root={}", unfinished.display())).arg("disable").args(ON_DEMAND);
     task::output(&mut disable)?;
-    for (path, text) in [NETWORK, (MADE_OF, PACKAGES)] {
+    for (path, text) in [NETWORK, (RECIPE, &recipe)] {
         fs::write(unfinished.join(path), text).with_context(|| format!("cannot write {path} of the system"))?;
     }
     fs::rename(&unfinished, &system).with_context(|| format!("cannot make {}", system.display()))?;

@@ -1,10 +1,8 @@
 //! What the documents tell somebody to do who has Docker, done to the letter in a virtual machine.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, Netns, Topology, curl};
 
 use super::super::package::Package;
@@ -21,8 +19,6 @@ const PAGE: &str = "Hello from a container.";
 const IMAGE: &str = "set -e; mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/httpd
     echo 'Hello from a container.' >/tmp/image/www/index.html
     tar -C /tmp/image -c . | docker import -c 'CMD [\"/bin/httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]' - nginx";
-/// How long the machine, which is emulated, may take to start a container and its server.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Follows them on a host where Docker runs as it comes.
 pub(super) fn follow(system: &Path, scratch: &Path, package: &Package, tarball: &Path) -> Result<()> {
@@ -50,24 +46,25 @@ pub(super) fn follow(system: &Path, scratch: &Path, package: &Package, tarball: 
     serves(&vm, lab.client(), fetch)?;
     task::say("  ✓ a reboot: the service is there again, and they see it as soon as the container runs");
 
-    vm.run("dpkg --purge netfwd")?;
-    vm.run(&script(&commands(INSTALLING, IN_A_CONTAINER)?))?;
+    vm.run("dpkg --purge netfwd && ! test -e /sys/fs/bpf/netfwd")?;
+    let container = commands(INSTALLING, IN_A_CONTAINER)?;
+    vm.run(&script(&container))?;
     serves(&vm, lab.client(), fetch)?;
-    task::say("  ✓ netfwd in a container in place of the package: they see it too");
+    vm.wait_until("docker exec netfwd /netfwd list", |listed| listed.contains("web"))?;
+    let restarts = vm.run("docker inspect --format {{.RestartCount}} netfwd")?;
+    ensure!(restarts.trim() == "0", "the container was restarted {restarts} times: {}", vm.run("docker logs netfwd")?);
+    vm.run("docker rm --force netfwd")?;
+    serves(&vm, lab.client(), fetch)?;
+    task::say("  ✓ netfwd in a container in place of the package: they see it too, also when it is removed");
     Ok(())
 }
 
 /// The host, which runs `fetch`, and a client see the page, by nobody but netfwd.
 fn serves(vm: &Vm<'_>, client: &Netns, fetch: &str) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
     // Until the container is reached it fails, or hangs: dockerd listens on the port and accepts nobody.
-    while !vm.run(&format!("timeout 5 {fetch}")).is_ok_and(|said| said.contains(PAGE)) {
-        let state = || vm.run("docker ps; ss -ltn; bpftool net").unwrap_or_default();
-        ensure!(Instant::now() < deadline, "`{fetch}` does not show the page:\n{}", state());
-        thread::sleep(Duration::from_millis(200));
-    }
+    vm.wait_until(&format!("timeout 5 {fetch}"), |said| said.contains(PAGE))?;
     ensure!(curl(client, "http://127.0.0.1:8080/", &[])?.contains(PAGE), "the client does not see the page");
-    ensure!(vm.run("pgrep docker-proxy || true")?.is_empty(), "docker-proxy runs");
+    vm.run("pgrep docker-proxy; test $? = 1").context("docker-proxy runs")?;
     let rules = vm.run("iptables-save; ip6tables-save")?;
     let has_rules = ["docker", "br-", "masquerade"].iter().any(|word| rules.to_lowercase().contains(word));
     ensure!(!has_rules, "Docker's rules are still there:\n{rules}");
@@ -80,18 +77,8 @@ fn serves_sctp(vm: &Vm<'_>) -> Result<()> {
     let listen = format!("systemd-run --quiet {} socat SCTP-LISTEN:7,fork EXEC:cat", enter("echo"));
     vm.run(&script(&["docker run --detach --publish 9000:7/sctp --name echo nginx", &listen]))?;
     // A whole line, before the end of the input ends the association.
-    let ask = format!("(echo word; sleep 2) | {} socat - SCTP:$(hostname -I | cut -d' ' -f1):9000", enter("web"));
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let outcome = vm.run(&ask);
-        if outcome.as_ref().is_ok_and(|said| said.trim() == "word") {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("SCTP is not served: {outcome:?}\n{}", vm.run("netfwd list; netfwd flows; netfwd stats")?);
-        }
-        thread::sleep(Duration::from_millis(200));
-    }
+    let client = format!("{} socat - SCTP:$(hostname -I | cut -d' ' -f1):9000", enter("web"));
+    vm.wait_until(&format!("(echo word; sleep 2) | timeout 10 {client}"), |said| said.trim() == "word")
 }
 
 /// A script that ends with the first line that fails.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +21,8 @@ const DISK: u64 = 8 << 30;
 const MEMORY_MIB: u32 = 2048;
 /// Emulated, everything takes its time.
 const PATIENCE: Duration = Duration::from_mins(8);
+/// The longest that one of several tries may take.
+const TRY: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_secs(1);
 /// Another one after each boot.
 const BOOT_ID: &str = "systemctl is-system-running --wait >/dev/null; cat /proc/sys/kernel/random/boot_id";
@@ -49,9 +52,27 @@ impl<'a> Vm<'a> {
 
     /// Runs a script of the shell in it to its successful end, and returns what it printed.
     pub(super) fn run(&self, script: &str) -> Result<String> {
+        self.run_within(PATIENCE, script)
+    }
+
+    /// Runs a script until it is as it should be, and for some minutes at most.
+    pub(super) fn wait_until(&self, script: &str, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let deadline = Instant::now() + TRY;
+        loop {
+            let outcome = self.run_within(TRY, script);
+            match outcome {
+                Ok(said) if is_wanted(&said) => return Ok(()),
+                outcome if Instant::now() > deadline => bail!("`{script}` came to {outcome:?}"),
+                _ => lab::check_interrupt()?,
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn run_within(&self, limit: Duration, script: &str) -> Result<String> {
         let (port, key) = (SSH.to_string(), self.key.to_string_lossy());
         let words = [&["ssh", "-p", &port, "-i", &key], &SSH_OPTIONS[..], &[USER, script]].concat();
-        Ok(self.outside.spawn(&words)?.succeed(PATIENCE)?.stdout)
+        Ok(self.outside.spawn(&words)?.succeed(limit)?.stdout)
     }
 
     /// Copies a file into the directory that a user is in at first.
@@ -65,15 +86,16 @@ impl<'a> Vm<'a> {
     /// Restarts it, as its user does.
     pub(super) fn reboot(&mut self) -> Result<()> {
         // The connection may end before the command does.
-        self.run("systemctl reboot").ok();
-        self.wait_until_up()
+        let outcome = self.run_within(TRY, "systemctl reboot");
+        self.wait_until_up().with_context(|| format!("`systemctl reboot` came to {outcome:?}"))
     }
 
     /// Waits until it has booted once more than is known.
     fn wait_until_up(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.run(BOOT_ID) {
+            lab::check_interrupt()?;
+            match self.run_within(TRY, BOOT_ID) {
                 Ok(id) if id != self.boot_id => {
                     self.boot_id = id;
                     return Ok(());
@@ -96,8 +118,8 @@ impl<'a> Vm<'a> {
     }
 }
 
-/// Nobody but this test knows the machine. The time is for one whose port is open and whose server is not there yet.
-const SSH_OPTIONS: [&str; 10] = [
+/// Nobody but this test knows the machine. It may not be there yet though its port is open, and restart under a session.
+const SSH_OPTIONS: [&str; 14] = [
     "-o",
     "BatchMode=yes",
     "-o",
@@ -108,6 +130,10 @@ const SSH_OPTIONS: [&str; 10] = [
     "UserKnownHostsFile=/dev/null",
     "-o",
     "ConnectTimeout=30",
+    "-o",
+    "ServerAliveInterval=15",
+    "-o",
+    "ServerAliveCountMax=4",
 ];
 
 fn make_disk(system: &Path, disk: &Path) -> Result<()> {
