@@ -5,15 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{Lab, Process};
+use lab::{Lab, Process, UdpEcho};
+use netfwd_common::abi::MAX_INTERFACES;
 use nix::sys::signal::Signal;
 
 use super::{Addresses, Conversations, UPLINK, V4, V6, address, at, followed, ip, ip_batch, listed, topology};
 use crate::{
-    sockets::{PATIENCE, is_unanswered},
+    sockets::{PATIENCE, echoes, is_unanswered, udp},
     support::{json, lab, said},
 };
 
+/// Hundreds of interfaces take their time.
+const LONG: Duration = Duration::from_mins(2);
 const FOLLOWS: &str = "follows ens33, ens34\n";
 
 /// What was told, and at its end what comes after everything that was to be told: of a new bridge.
@@ -168,4 +171,34 @@ fn dropped_messages(lab: &Lab, process: &Process) -> u64 {
         is_its.then(|| fields[8].parse::<u64>().unwrap())
     });
     dropped.sum()
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn one_bridge_too_many_is_told_and_all_else_goes_on() {
+    let (lab, mut follower) = followed();
+    said(&lab, &["map", "8080:172.17.0.2:80/udp"]);
+    let _echo = UdpEcho::start(&lab.containers()[0], 80).unwrap();
+    let client = udp(lab.client(), 0);
+    assert!(echoes(&client, at(V4.old, 8080)));
+    // Both uplinks and docker0 have a place.
+    let numbers = 0..MAX_INTERFACES - 2;
+    let links = numbers.clone().map(|number| format!("link add x{number} type bridge"));
+    let addresses = numbers.map(|number| {
+        let [.., third, fourth] = number.to_be_bytes();
+        format!("address add 10.100.{third}.{fourth}/32 dev x{number}")
+    });
+    ip_batch(&lab, &links.chain(addresses).collect::<Vec<_>>());
+    let told = follower.wait_for_line("uplinks and bridges are attached, which is the most", LONG).unwrap();
+    assert!(told.contains(&MAX_INTERFACES.to_string()), "{told}");
+    assert!(echoes(&client, at(V4.old, 8080)), "what is attached goes on");
+
+    ip_batch(&lab, &["link delete x0".to_owned()]);
+    let bridges = || json(&lab, &["status"])["bridges"].as_array().unwrap().len();
+    let deadline = Instant::now() + LONG;
+    while bridges() < usize::try_from(MAX_INTERFACES).unwrap() - 2 {
+        assert!(Instant::now() < deadline, "{} bridges", bridges());
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(echoes(&client, at(V4.old, 8080)));
 }
