@@ -41,6 +41,7 @@ pub fn judge(facts: &Facts) -> Report {
     let version = facts.engine.as_ref().and_then(|engine| engine.as_ref().ok()).map(|engine| engine.version.as_str());
     let mut findings: Vec<_> = facts.engine.iter().map(|engine| self::engine(facts.runs, engine)).collect();
     findings.extend(configuration::judge(&facts.configuration, version));
+    findings.extend(live_restore(facts));
     findings.push(proxies(facts));
     findings.extend(leftovers::judge(&facts.firewall));
     findings.extend(published(facts));
@@ -55,6 +56,16 @@ fn engine(runs: bool, engine: &Result<Description, String>) -> Finding {
             .because("without it netfwd does not hear what containers publish; what is mapped stays"),
         Err(why) => Finding::warning("engine", why.clone()).because("what follows was read from files alone"),
     }
+}
+
+/// What the file says counts when the engine has read it.
+fn live_restore(facts: &Facts) -> Option<Finding> {
+    let engine = facts.engine.as_ref()?.as_ref().ok()?;
+    (facts.configuration.restores_live() && !engine.restores_live).then(|| {
+        Finding::problem("live-restore", "live-restore is given, and the engine does not know it yet")
+            .because("containers stop when the engine restarts, and their connections end")
+            .todo("systemctl reload docker")
+    })
 }
 
 fn proxies(facts: &Facts) -> Finding {
@@ -152,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_file_says_is_to_be_in_force() {
+        let mut facts = well();
+        facts.engine = Some(Ok(Description::default()));
+        assert_eq!(complaints(&facts), [(Level::Problem, "live-restore", "systemctl reload docker".to_owned())]);
+        facts.configuration = Configuration::default();
+        assert!(complaints(&facts).iter().all(|(_, subject, _)| *subject == "daemon.json"));
+    }
+
+    #[test]
     fn proxies_that_nobody_wants_are_to_be_killed() {
         let mut facts = well();
         facts.proxies = [7, 8].map(|pid| Proxy { pid, port: format!("808{pid}/tcp") }).to_vec();
@@ -172,7 +192,7 @@ mod tests {
     #[test]
     fn a_swarm_is_told_of() {
         let mut facts = well();
-        let swarm = Description { is_in_swarm: true, ..Description::default() };
+        let swarm = Description { is_in_swarm: true, restores_live: true, ..Description::default() };
         facts.engine = Some(Ok(swarm));
         assert_eq!(complaints(&facts)[0].1, "swarm");
     }

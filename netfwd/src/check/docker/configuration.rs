@@ -69,6 +69,11 @@ impl Configuration {
         self.given(|switches| switches.userland_proxy).unwrap_or(true)
     }
 
+    /// Whether containers are to live on while the engine restarts.
+    pub(super) fn restores_live(&self) -> bool {
+        self.given(|switches| switches.live_restore) == Some(true)
+    }
+
     /// A switch; the engine refuses one that is given twice.
     fn given(&self, switch: fn(&Switches) -> Option<bool>) -> Option<bool> {
         switch(&self.command_line).or_else(|| switch(&self.file))
@@ -132,12 +137,11 @@ pub(super) fn judge(configuration: &Configuration, version: Option<&str>) -> Vec
             findings.push(finding("daemon.json", what).because(why).todo(configuration.set(name, false, switch)));
         }
     }
-    let live_restore: fn(&Switches) -> Option<bool> = |switches| switches.live_restore;
-    if configuration.given(live_restore) != Some(true) {
+    if !configuration.restores_live() {
         findings.push(
             Finding::warning("daemon.json", "live-restore is off")
                 .because("containers stop when the engine restarts, and their connections end")
-                .todo(configuration.set("live-restore", true, live_restore)),
+                .todo(configuration.set("live-restore", true, |switches| switches.live_restore)),
         );
     }
     if findings.is_empty() {
