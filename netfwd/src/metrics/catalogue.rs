@@ -105,7 +105,7 @@ metrics! {
     REFUSED = Gauge "netfwd_agent_refused_mappings" []
         "Mappings that are wanted and cannot be, as the log says";
     DOCKER_CONNECTED = Gauge "netfwd_docker_connected" []
-        "Whether the Docker Engine answers: 1 or 0; only with --docker";
+        "Whether the Docker Engine answers: 1 or 0; only where Docker is followed";
     DOCKER_CONTAINERS = Gauge "netfwd_docker_containers" []
-        "Containers that publish ports, as was last heard; only with --docker";
+        "Containers that publish ports, as was last heard; only where Docker is followed";
 }
