@@ -12,7 +12,7 @@ const SUITE: &str = "bookworm";
 const MIRROR: &str = "http://deb.debian.org/debian";
 /// Besides what every Debian has: what boots it, what the tests ask it with, and Docker, with what an image is made of.
 const PACKAGES: &str = "linux-image-cloud-amd64,systemd-sysv,dbus,udev,openssh-server,iproute2,bpftool,man-db,curl,\
-                        docker.io,apparmor,iptables,busybox-static,socat,procps";
+                        docker.io,docker-compose,apparmor,iptables,busybox-static,socat,procps";
 /// Where the system says what it was made of.
 const RECIPE: &str = "recipe";
 /// They do not start before a test wants it.

@@ -19,6 +19,13 @@ const PAGE: &str = "Hello from a container.";
 const IMAGE: &str = "set -e; mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/httpd
     echo 'Hello from a container.' >/tmp/image/www/index.html
     tar -C /tmp/image -c . | docker import -c 'CMD [\"/bin/httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]' - nginx";
+const PROJECT: &str = "services:
+  front:
+    image: nginx
+    ports: [\"8090:80\"]
+  back:
+    image: nginx
+";
 
 /// Follows them on a host where Docker runs as it comes.
 pub(super) fn follow(system: &Path, scratch: &Path, package: &Package, tarball: &Path) -> Result<()> {
@@ -40,6 +47,8 @@ pub(super) fn follow(system: &Path, scratch: &Path, package: &Package, tarball: 
     task::say("  ✓ the README's quick start with Docker: the client and the host see the container's page");
     serves_sctp(&vm)?;
     task::say("  ✓ docker run --publish 9000:7/sctp: another container reaches it by the host's address");
+    composes(&vm, lab.client())?;
+    task::say("  ✓ docker-compose up, restart and down: the port comes, stays and goes");
 
     vm.reboot()?;
     vm.run("docker start web")?;
@@ -79,6 +88,19 @@ fn serves_sctp(vm: &Vm<'_>) -> Result<()> {
     // A whole line, before the end of the input ends the association.
     let client = format!("{} socat - SCTP:$(hostname -I | cut -d' ' -f1):9000", enter("web"));
     vm.wait_until(&format!("(echo word; sleep 2) | timeout 10 {client}"), |said| said.trim() == "word")
+}
+
+/// Docker Compose makes a network and two containers, and removes them.
+fn composes(vm: &Vm<'_>, client: &Netns) -> Result<()> {
+    vm.run(&format!("mkdir project && cat > project/docker-compose.yml << 'END'\n{PROJECT}END"))?;
+    let fetch = "timeout 5 curl http://127.0.0.1:8090/";
+    for verb in ["up --detach", "restart"] {
+        vm.run(&format!("cd project && docker-compose {verb}"))?;
+        vm.wait_until(fetch, |said| said.contains(PAGE))?;
+        ensure!(curl(client, "http://127.0.0.1:8090/", &[])?.contains(PAGE), "no page after `docker-compose {verb}`");
+    }
+    vm.run("cd project && docker-compose down")?;
+    vm.wait_until("netfwd list", |listed| !listed.contains("8090"))
 }
 
 /// A script that ends with the first line that fails.

@@ -13,7 +13,7 @@ use crate::task;
 use crate::vm::{MOST_PROCESSORS, qemu};
 
 /// Ports of the loopback interface outside, and of the machine, to which they lead.
-const FORWARDED: [(u16, u16); 2] = [(SSH, 22), (8080, 8080)];
+const FORWARDED: [(u16, u16); 3] = [(SSH, 22), (8080, 8080), (8090, 8090)];
 const SSH: u16 = 2222;
 const USER: &str = "root@127.0.0.1";
 /// Of the disk, in bytes; what the system does not fill takes no room.
