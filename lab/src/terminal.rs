@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -47,6 +47,16 @@ impl Terminal {
     /// Presses keys.
     pub fn press(&mut self, keys: &str) -> Result<()> {
         self.keys.write_all(keys.as_bytes()).context("cannot write to the pseudo-terminal")
+    }
+
+    /// Gives the terminal this many lines and columns, which the program is told of (SIGWINCH).
+    pub fn resize(&self, [lines, columns]: [u16; 2]) -> Result<()> {
+        let terminal = self.other_side.try_clone().context("cannot refer to the pseudo-terminal")?;
+        let mut stty = Command::new("stty");
+        stty.args(["rows", &lines.to_string(), "cols", &columns.to_string()]).stdin(terminal);
+        let status = stty.status().context("cannot start stty")?;
+        ensure!(status.success(), "stty has failed: {status}");
+        Ok(())
     }
 
     /// Sends it `signal`.
@@ -116,8 +126,15 @@ mod tests {
     #[test]
     fn a_program_hears_keys_and_sees_a_terminal_of_the_size() {
         let mut command = Command::new("setsid");
-        command.args(["-c", "sh", "-c", "read line; echo got $line; stty size; exit 3"]);
-        let mut terminal = Terminal::start(command, [33, 77]).unwrap();
+        command.args(["-c", "sh", "-c", "stty size; read line; echo got $line; stty size; exit 3"]);
+        let mut terminal = Terminal::start(command, [44, 88]).unwrap();
+        let written = || String::from_utf8(terminal.written()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !written().contains("44 88") {
+            assert!(Instant::now() < deadline, "{}", written());
+            thread::sleep(POLL);
+        }
+        terminal.resize([33, 77]).unwrap();
         terminal.press("abc\n").unwrap();
         assert_eq!(terminal.wait(Duration::from_secs(5)).unwrap().code(), Some(3));
         assert!(terminal.is_cooked().unwrap());

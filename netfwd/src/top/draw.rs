@@ -18,7 +18,7 @@ use text::{amount, bits};
 
 /// Lines that a terminal needs to have all panes on it at once.
 const ALL_PANES: u16 = 24;
-const KEYS: &str = "Tab pane  ↑↓ select  s sort  r reverse  / filter  x end flow  p pause  +- interval  ? help  q quit";
+const KEYS: &str = "Tab pane  ↑↓ select  s sort  r reverse  / filter  x end  p pause  ? help  q quit";
 
 const HELP: &str = "\
 Tab, Shift+Tab   the next pane, the one before
@@ -83,7 +83,7 @@ fn draw_header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     }
     let (totals, (used, maximum)) = (&model.totals, model.stats.as_ref().map_or((0, 0), panes::records));
     let traffic = |traffic: crate::report::Traffic| {
-        Span::raw(format!("{} {} packets/s", bits(traffic.bytes.saturating_mul(8)), amount(traffic.packets)))
+        Span::raw(format!("{} {} pkt/s", bits(traffic.bytes.saturating_mul(8)), amount(traffic.packets)))
     };
     let drops = if totals.drops > 0 { theme.alarm() } else { Style::new() };
     let second = vec![
@@ -93,10 +93,10 @@ fn draw_header(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
         traffic(totals.out),
         label("  flows "),
         Span::raw(format!("{} +{}/s", model.flows.rows().len(), amount(totals.new_flows))),
-        label("  records "),
-        Span::raw(format!("{used}/{maximum}")),
         label("  drops "),
         Span::styled(format!("{}/s", amount(totals.drops)), drops),
+        label("  records "),
+        Span::raw(format!("{used}/{maximum}")),
     ];
     frame.render_widget(Paragraph::new(vec![Line::from(first), Line::from(second)]), area);
 }

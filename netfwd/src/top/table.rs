@@ -127,12 +127,16 @@ impl<R: Row> Table<R> {
             places.filter(|(_, row)| is_shown(row)).map(|(place, _)| place).collect()
         };
         let rows: &[R] = rows;
-        // Both are places of rows. Rows that are equal stay in the order in which they came.
-        self.shown.sort_by(|one, other| match (rows.get(*one), rows.get(*other)) {
-            (Some(one), Some(other)) if *reversed => other.compare(one, *sort),
-            (Some(one), Some(other)) => one.compare(other, *sort),
-            _ => Ordering::Equal,
-        });
+        // Both are places of rows, which decide on rows that are equal.
+        let compare = |one: &usize, other: &usize| {
+            let rows = rows.get(*one).zip(rows.get(*other));
+            rows.map_or(Ordering::Equal, |(one, other)| one.compare(other, *sort)).then(one.cmp(other))
+        };
+        if *reversed {
+            self.shown.sort_by(|one, other| compare(other, one));
+        } else {
+            self.shown.sort_by(compare);
+        }
         self.select(selected);
     }
 
@@ -181,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_sorted_by_number_first_and_equal_ones_stay_as_they_came() {
+    fn rows_are_sorted_by_number_first_and_equal_ones_as_they_came_or_all_of_it_the_other_way_round() {
         let mut table = table();
         assert_eq!(shown(&mut table, 9).0, ["apple", "Pear", "fig", "plum"]);
         table.reverse();
-        assert_eq!(shown(&mut table, 9).0, ["plum", "Pear", "fig", "apple"]);
+        assert_eq!(shown(&mut table, 9).0, ["plum", "fig", "Pear", "apple"]);
         table.reverse();
         table.sort_by_next();
         assert_eq!((shown(&mut table, 9).0, table.order()), (vec!["Pear", "apple", "fig", "plum"], ("name", false)));

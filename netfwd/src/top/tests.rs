@@ -197,6 +197,15 @@ fn a_small_terminal_shows_the_chosen_pane() {
 }
 
 #[test]
+fn what_eighty_columns_show_is_whole() {
+    let mut model = model([sample(0, [1, 1], &[flow(1, 0)]), sample(1, [1, 1], &[flow(1, 1500)])]);
+    let shown = drawn(&mut model, 80, 24);
+    for part in ["*:8080", "172.17.0.2:80", "established", "10.0.0.1:40000", "192.0.2.1:8080", "drops 0/s", "q quit"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
 fn no_size_is_too_small_or_too_large() {
     let mut model = model([sample(0, [1, 1], &[flow(1, 0)]), sample(1, [1, 1], &[flow(1, 0)])]);
     for mode in [Mode::Browse, Mode::Filter, Mode::Help, Mode::Confirm(flow(1, 0).id, "flow".to_owned())] {

@@ -140,6 +140,22 @@ fn wait_for(terminal: &Terminal, what: &str, is_it: impl Fn(&str) -> bool) -> St
     }
 }
 
+/// Waits until the screen is like that, of this size, after all that was written from a place on.
+fn wait_for_screen(terminal: &Terminal, what: &str, size: [u16; 2], from: usize, is_it: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let [lines, columns] = size;
+        let mut parser = vt100::Parser::new(lines.try_into().unwrap(), columns.try_into().unwrap(), 0);
+        parser.process(terminal.written().get(from..).unwrap_or_default());
+        let shown = parser.screen().contents();
+        if is_it(&shown) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {what} in:\n{shown}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// That nothing of the program is left on its terminal, which has it a moment after the program's end.
 fn assert_restored(terminal: &Terminal) {
     let deadline = Instant::now() + PATIENCE;
@@ -185,6 +201,39 @@ fn top_shows_a_mapping_s_rate_ends_a_flow_and_leaves_the_terminal_as_it_was() {
     top.press("q").unwrap();
     assert!(top.wait(PATIENCE).unwrap().success());
     assert_restored(&top);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn top_is_sorted_filtered_and_drawn_anew_when_the_terminal_changes() {
+    let lab = attached();
+    said(&lab, &["map", "5300:172.17.0.2:53", "8080:172.17.0.3:80"]);
+    let mut top = lab.netfwd_in_terminal(&["top", "--interval", "0.5"], SIZE).unwrap();
+    let has_first = |part: &'static str| {
+        move |shown: &str| {
+            let mut mappings = shown.lines().filter(|line| line.contains(" *:"));
+            mappings.next().is_some_and(|line| line.contains(part))
+        }
+    };
+    top.press("sssss").unwrap();
+    wait_for_screen(&top, "sorted mappings", SIZE, 0, |shown| shown.contains("by host") && has_first("*:5300")(shown));
+    top.press("r").unwrap();
+    wait_for_screen(&top, "the last mapping first", SIZE, 0, has_first("*:8080"));
+    top.press("/5300\r").unwrap();
+    wait_for_screen(&top, "one mapping", SIZE, 0, |shown| shown.contains("*:5300") && !shown.contains("*:8080"));
+    top.press("\x1b").unwrap();
+    wait_for_screen(&top, "both", SIZE, 0, |shown| shown.contains("*:5300") && shown.contains("*:8080"));
+
+    for size in [[24, 80], [50, 160]] {
+        let before = top.written().len();
+        top.resize(size).unwrap();
+        // All of it is drawn anew: nothing of before is needed.
+        wait_for_screen(&top, "frame of the size", size, before, |shown| {
+            let widest = shown.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+            let is_whole = ["ens33", "*:5300", "*:8080", "q quit"].iter().all(|part| shown.contains(part));
+            is_whole && widest == usize::from(size[1]) && shown.lines().count() == usize::from(size[0])
+        });
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) const FRAME: u16 = 3;
 /// A column: its name, its width, and whether numbers are in it.
 type Column = (&'static str, Constraint, bool);
 
+const HIDDEN: Constraint = Constraint::Length(0);
+
 const fn text(name: &'static str, share: u16) -> Column {
     (name, Constraint::Fill(share), false)
 }
@@ -38,9 +40,13 @@ const fn number(name: &'static str) -> Column {
     (name, Constraint::Length(8), true)
 }
 
-/// Hidden where there are fewer columns than that.
-const fn number_from(width: u16, area: Rect, name: &'static str) -> Column {
-    (name, Constraint::Length(if area.width < width { 0 } else { 7 }), true)
+const fn short_number(name: &'static str) -> Column {
+    (name, Constraint::Length(7), true)
+}
+
+/// Left out where the area is narrower than that: what is left is to be whole.
+const fn from(width: u16, area: Rect, (name, constraint, is_number): Column) -> Column {
+    (name, if area.width < width { HIDDEN } else { constraint }, is_number)
 }
 
 /// Records in use, and how many there can be.
@@ -56,12 +62,12 @@ pub(super) fn draw_mappings(frame: &mut Frame<'_>, area: Rect, model: &mut Model
         text("HOST", 3),
         text("CONTAINER", 3),
         word("PROTO", 5),
-        number("PKT/S IN"),
-        number("OUT"),
+        from(100, area, number("PKT/S IN")),
+        from(100, area, number("OUT")),
         number("B/S IN"),
         number("OUT"),
         number("FLOWS"),
-        number("NEW/S"),
+        from(100, area, number("NEW/S")),
     ];
     let look = Look { name: "mappings", is_chosen: model.pane == Pane::Mappings, theme };
     draw_table(frame, area, &mut model.mappings, columns, &look, |MappingRow { entry, r#in, out, new_flows }| {
@@ -89,13 +95,13 @@ pub(super) fn draw_flows(frame: &mut Frame<'_>, area: Rect, model: &mut Model, t
         word("STATE", 12),
         text("FROM", 1),
         text("TO", 1),
-        text("NAT", 1),
-        number_from(150, area, "PKT/S"),
-        number_from(150, area, "BACK"),
-        number_from(60, area, "B/S"),
-        number_from(60, area, "BACK"),
-        number_from(100, area, "BYTES"),
-        number_from(100, area, "AGE"),
+        from(100, area, text("NAT", 1)),
+        from(150, area, short_number("PKT/S")),
+        from(150, area, short_number("BACK")),
+        from(60, area, short_number("B/S")),
+        from(60, area, short_number("BACK")),
+        from(100, area, short_number("BYTES")),
+        from(100, area, short_number("AGE")),
     ];
     let look = Look { name: "flows", is_chosen: model.pane == Pane::Flows, theme };
     draw_table(frame, area, &mut model.flows, columns, &look, |FlowRow { flow, rates: [original, reply] }| {
@@ -183,13 +189,16 @@ fn draw_table<R: Row, const N: usize>(
     let align = |text: String, (_, _, is_number): &Column| {
         if *is_number { Text::from(text).right_aligned() } else { Text::from(text) }
     };
+    let is_shown = |(_, constraint, _): &Column| *constraint != HIDDEN;
     let row = |texts: [String; N]| {
-        widgets::Row::new(texts.into_iter().zip(&columns).map(|(text, column)| align(text, column)))
+        let cells = texts.into_iter().zip(&columns).filter(|(_, column)| is_shown(column));
+        widgets::Row::new(cells.map(|(text, column)| align(text, column)))
     };
     let rows: Vec<_> = rows.map(|one| row(cells(one))).collect();
     let mut state = TableState::default();
     state.select((look.is_chosen && !rows.is_empty()).then_some(selected));
-    let table = widgets::Table::new(rows, columns.map(|(_, width, _)| width))
+    let widths = columns.iter().filter(|column| is_shown(column)).map(|(_, width, _)| *width);
+    let table = widgets::Table::new(rows, widths)
         .header(row(columns.map(|(name, _, _)| name.to_owned())).style(look.theme.label()))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
         .block(block);
