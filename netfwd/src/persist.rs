@@ -60,7 +60,7 @@ impl Store {
 
     /// Writes a new content beside the present one. So a disk that is full is noticed before anything has changed.
     pub fn prepare(&self, kept: &Kept) -> Result<Prepared> {
-        let failed = || format!("cannot keep mappings in {}", self.0.display());
+        let failed = || cannot_write(&self.0);
         let directory = self.0.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(directory).with_context(failed)?;
         let mut file = NamedTempFile::new_in(directory).with_context(failed)?;
@@ -76,9 +76,13 @@ impl Store {
 impl Prepared {
     /// Puts it in force.
     pub fn commit(self) -> Result<()> {
-        let failed = format!("cannot keep mappings in {}", self.path.display());
+        let failed = cannot_write(&self.path);
         self.file.persist(self.path).map_err(|error| anyhow!(error.error)).context(failed).map(drop)
     }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}, which keeps mappings across reboots", path.display())
 }
 
 fn mappings(line: &str) -> Result<impl Iterator<Item = Mapping> + use<>> {

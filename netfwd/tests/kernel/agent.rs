@@ -81,8 +81,9 @@ fn what_is_to_persist_is_mapped_again_after_everything_was_lost_until_it_is_unma
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn a_mapping_that_was_replaced_is_not_kept_and_one_that_cannot_be_kept_is_not_made() {
+fn what_is_kept_is_replaced_and_ended_with_its_mapping_and_without_room_on_the_disk_nothing_changes() {
     let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let disk = SmallDisk::mount(state.path());
     let directory = state.path().to_str().unwrap();
     let kept = || fs::read_to_string(state.path().join("mappings")).unwrap();
     said(&lab, &["attach", "ens33"]);
@@ -90,27 +91,36 @@ fn a_mapping_that_was_replaced_is_not_kept_and_one_that_cannot_be_kept_is_not_ma
     assert!(kept().contains("\n8080-8089:172.17.0.2:80-89/tcp\n"), "{}", kept());
     said(&lab, &["map", "--replace", "8080:172.17.0.3:80", "--state-dir", directory]);
     assert!(!kept().contains("8080") && kept().contains("\n7000:172.17.0.2:70/tcp\n"), "{}", kept());
-    let _full = Full::mount(state.path());
-    let message = refused(&lab, &["map", "--persist", "6000:172.17.0.2:60", "--state-dir", directory], 1);
-    assert!(message.contains("cannot keep mappings in") && message.contains("No space left"), "{message}");
-    assert_eq!(ports(&lab), [[7000, 7000], [8080, 8080]]);
+    disk.fill();
+    // What cannot be kept is not made, and what would be there again after a reboot does not end.
+    for command in [&["map", "--persist", "6000:172.17.0.2:60"][..], &["unmap", "7000"]] {
+        let message = refused(&lab, &[command, &["--state-dir", directory]].concat(), 1);
+        let reasons = ["mappings, which keeps mappings across reboots: ", "No space left"];
+        assert!(reasons.iter().all(|reason| message.contains(reason)), "{message}");
+        assert_eq!(ports(&lab), [[7000, 7000], [8080, 8080]]);
+        assert!(kept().contains("\n7000:172.17.0.2:70/tcp\n"), "{}", kept());
+    }
+    said(&lab, &["unmap", "8080", "--state-dir", directory]);
+    assert_eq!(ports(&lab), [[7000, 7000]]);
 }
 
-/// A file system without room.
-struct Full<'p>(&'p Path);
+/// A file system with room for a file and another one beside it.
+struct SmallDisk<'p>(&'p Path);
 
-impl<'p> Full<'p> {
+impl<'p> SmallDisk<'p> {
     fn mount(place: &'p Path) -> Self {
-        let tool = |program: &str, arguments: &[&str]| {
-            assert!(Command::new(program).args(arguments).arg(place).status().unwrap().success());
-        };
-        tool("mount", &["-t", "tmpfs", "-o", "size=4k", "tmpfs"]);
-        fs::write(place.join("filler"), [0; 4096]).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=8k", "tmpfs"]).arg(place);
+        assert!(mount.status().unwrap().success());
         Self(place)
+    }
+
+    fn fill(&self) {
+        fs::write(self.0.join("filler"), [0; 4096]).unwrap();
     }
 }
 
-impl Drop for Full<'_> {
+impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {
         Command::new("umount").arg(self.0).status().unwrap();
     }
