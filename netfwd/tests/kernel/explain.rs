@@ -10,6 +10,8 @@ use crate::{
     support::{json, lab, refused, said},
 };
 
+const DOCUMENTATION: &str = include_str!("../../../docs/operations.md");
+
 /// A lab with a mapped port, and another one that is the host's own.
 fn mapped(topology: &Topology) -> Lab {
     let lab = lab(topology);
@@ -94,6 +96,18 @@ fn a_packet_out_has_the_source_that_explain_says() {
     let stranger = explained(&lab, "udp 192.168.137.1:999 to 192.168.137.104:5353");
     assert_eq!((result(&stranger, "end"), result(&stranger, "reason")), ("dropped", "filtered"), "{stranger:#}");
     assert!(is_unanswered(&udp(lab.client(), 999), "192.168.137.104:5353".parse().unwrap()));
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn each_hook_is_shown_in_five_steps_as_the_documentation_has_it() {
+    let lab = lab(&Topology::default());
+    said(&lab, &["attach", "ens33"]);
+    let question = "udp 172.17.0.2:5353 to 192.168.137.1:53";
+    let (_, example) = DOCUMENTATION.split_once(&format!("    # netfwd explain {question}\n")).unwrap();
+    let indented = example.lines().map_while(|line| line.strip_prefix("    ").or(line.is_empty().then_some("")));
+    let expected: Vec<_> = indented.collect();
+    assert_eq!(said(&lab, &["explain", question]).trim_end(), expected.join("\n").trim_end());
 }
 
 #[test]
