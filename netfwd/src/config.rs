@@ -126,7 +126,7 @@ pub fn read(path: &Path) -> Result<Config> {
 /// Reads a configuration, of a file with a name.
 pub fn parse(name: &str, text: &str) -> Result<Config, Invalid> {
     let config = toml::from_str(text).map_err(|error| Invalid::of_toml(name, text, &error))?;
-    check::check(&config).map_err(|twice| Invalid::of_twice(name, text, &twice))?;
+    check::check(&config).map_err(|contradiction| Invalid::of_contradiction(name, text, contradiction))?;
     Ok(config)
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::check::Twice;
+use super::check::Contradiction;
 
 /// Words further apart are not meant for each other.
 const NEAR: usize = 3;
@@ -36,8 +36,9 @@ impl Invalid {
         Self::new(name, text, helpful(error.message()), span, None)
     }
 
-    pub(super) fn of_twice(name: &str, text: &str, twice: &Twice) -> Self {
-        Self::new(name, text, twice.message.clone(), twice.second.clone(), Some(twice.first.clone()))
+    pub(super) fn of_contradiction(name: &str, text: &str, contradiction: Contradiction) -> Self {
+        let Contradiction { message, first, second } = contradiction;
+        Self::new(name, text, message, second, Some(first))
     }
 
     fn new(name: &str, text: &str, message: String, at: Range<usize>, first: Option<Range<usize>>) -> Self {
@@ -50,7 +51,7 @@ impl Invalid {
 }
 
 fn excerpt(text: &str, at: Range<usize>, first: Option<Range<usize>>) -> String {
-    let first = first.map(|span| AnnotationKind::Context.span(span).label("first here"));
+    let first = first.map(|span| AnnotationKind::Context.span(span).label("and this"));
     let snippet = Snippet::source(text).annotation(AnnotationKind::Primary.span(at)).annotations(first);
     Renderer::plain().render(&[Group::with_level(Level::ERROR).element(snippet)])
 }

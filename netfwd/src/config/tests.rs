@@ -152,17 +152,23 @@ fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
 }
 
 #[test]
-fn what_is_there_twice_is_shown_at_both_places() {
+fn what_contradicts_itself_is_shown_at_both_places() {
     let error = refused("mappings = [\n  \"8080:172.17.0.2:80\",\n  \"8000-8090:172.17.0.3:8000-8090\",\n]");
     assert_eq!(error.to_string(), "netfwd.toml:3:3: 8000-8090/tcp is mapped already, by 8080:172.17.0.2:80/tcp");
     let expected = "  |
 2 |   \"8080:172.17.0.2:80\",
-  |   -------------------- first here
+  |   -------------------- and this
 3 |   \"8000-8090:172.17.0.3:8000-8090\",
   |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^";
     assert_eq!(error.excerpt(), expected);
     let error = refused("[[uplink]]\ninterface = \"e\"\n\n[[uplink]]\ninterface = \"e\"");
     assert_eq!(error.to_string(), "netfwd.toml:5:13: the uplink e is there twice");
+    let uplink = |rest: &str| format!("[[uplink]]\ninterface = \"e\"\n{rest}");
+    let error = refused(&uplink("addresses = [\"192.0.2.1\", \"2001:db8::1\", \"192.0.2.2\"]"));
+    assert_eq!(error.to_string(), "netfwd.toml:3:42: 192.0.2.1 and 192.0.2.2 are two IPv4 addresses: give one");
+    let error = refused(&uplink("internal = [\"10.0.0.0/8\"]\nsubnets = [\"fd00:1::/64\", \"10.1.0.0/16\"]"));
+    let message = "10.1.0.0/16 is to be masqueraded, and nothing of the internal 10.0.0.0/8 is: choose one";
+    assert_eq!(error.to_string(), format!("netfwd.toml:4:27: {message}"));
     assert_eq!(parsed("mappings = [\"80:172.17.0.2:80\", \"80:172.17.0.2:80/udp\"]").wanted().len(), 2);
 }
 
@@ -173,10 +179,14 @@ where
     prop::sample::subsequence(all.iter().map(|text| read(text)).collect::<Vec<_>>(), 0..=all.len())
 }
 
+fn placed<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
 fn any_uplink() -> impl Strategy<Value = Uplink> {
-    let subnets = texts(&["172.17.0.0/16", "fd00:1::/64"], |text| Subnet(value::subnet(text).unwrap()));
+    let subnets = texts(&["172.17.0.0/16", "fd00:1::/64"], |text| placed(Subnet(value::subnet(text).unwrap())));
     let destinations = texts(&["10.0.0.0/8", "::/0"], |text| Destinations(value::destinations(text).unwrap()));
-    let addresses = texts(&["192.0.2.1", "2001:db8::1"], |text| Address(value::address(text).unwrap()));
+    let addresses = texts(&["192.0.2.1", "2001:db8::1"], |text| placed(Address(value::address(text).unwrap())));
     let ports = prop::option::of(select(vec!["1-1", "1024-65535", "2000-2999,4000"]))
         .prop_map(|text| text.map(|text| Ports(value::ports(text).unwrap())));
     let segment = prop_oneof![Just(Clamp::Mtu), (value::MIN_SEGMENT..=value::MAX_SEGMENT).prop_map(Clamp::Bytes)];
@@ -185,14 +195,14 @@ fn any_uplink() -> impl Strategy<Value = Uplink> {
     let filtering = select(vec![FilteringChoice::Endpoint, FilteringChoice::Address, FilteringChoice::AddressAndPort]);
     let xdp = select(vec![XdpChoice::Auto, XdpChoice::Native, XdpChoice::Generic, XdpChoice::Off]);
     let words = (filtering, xdp, select(vec![HookChoice::Auto, HookChoice::Tcx, HookChoice::Tc]));
-    let internal = texts(&["172.30.0.0/16", "fd00:30::/64"], |text| Subnet(value::subnet(text).unwrap()));
+    let internal = texts(&["172.30.0.0/16", "fd00:30::/64"], |text| placed(Subnet(value::subnet(text).unwrap())));
     let networks = (subnets, destinations, addresses, texts(&["docker0", "br-1"], str::to_owned), internal);
     (networks, ports, prop::option::of(segment), count, words, any::<[bool; 4]>()).prop_map(
         |(networks, ports, segment, count, (filtering, xdp, hook), switches)| {
             let (subnets, no_masquerade, addresses, bridges, internal) = networks;
             let [parity, pick_up, fast_path, isolate] = switches;
             Uplink {
-                interface: Spanned::new(0..0, String::new()),
+                interface: placed(String::new()),
                 bridges,
                 subnets,
                 addresses,
@@ -214,7 +224,7 @@ fn any_uplink() -> impl Strategy<Value = Uplink> {
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
-    let name = |place: usize| Spanned::new(0..0, format!("eth{place}"));
+    let name = |place: usize| placed(format!("eth{place}"));
     let uplinks = prop::collection::vec(any_uplink(), 0..3).prop_map(move |uplinks| {
         let named = uplinks.into_iter().enumerate().map(|(place, uplink)| Uplink { interface: name(place), ..uplink });
         named.collect()
@@ -223,7 +233,7 @@ fn any_config() -> impl Strategy<Value = Config> {
     let mappings = prop::sample::subsequence(all.to_vec(), 0..=all.len());
     let mappings = (mappings, any::<String>()).prop_map(|(texts, name)| {
         let entry = |text: &&str| Entry::new(&crate::mapping::tests::mapping(text), name.clone());
-        texts.iter().map(|text| Spanned::new(0..0, entry(text))).collect()
+        texts.iter().map(|text| placed(entry(text))).collect()
     });
     let timeouts = prop::option::of(1_u64..100)
         .prop_map(|seconds| seconds.map(|seconds| toml::from_str(&format!("udp = {seconds}")).unwrap()));

@@ -24,12 +24,12 @@ pub struct Uplink {
     pub bridges: Vec<String>,
     /// Subnets that are masqueraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(test, schemars(example = ["172.17.0.0/16", "fd00:1::/64"]))]
-    pub subnets: Vec<Subnet>,
+    #[cfg_attr(test, schemars(with = "Vec<Subnet>", example = ["172.17.0.0/16", "fd00:1::/64"]))]
+    pub subnets: Vec<Spanned<Subnet>>,
     /// The host's addresses to masquerade with, one a family; without one it is the uplink's primary address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(test, schemars(example = ["192.0.2.1", "2001:db8::1"]))]
-    pub addresses: Vec<Address>,
+    #[cfg_attr(test, schemars(with = "Vec<Address>", example = ["192.0.2.1", "2001:db8::1"]))]
+    pub addresses: Vec<Spanned<Address>>,
     /// Destinations of which packets are not masqueraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(example = ["10.0.0.0/8"]))]
@@ -41,8 +41,8 @@ pub struct Uplink {
     pub isolate: bool,
     /// Subnets that are kept apart and not masqueraded: nothing is forwarded from the bridges that have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(test, schemars(example = ["172.30.0.0/16"]))]
-    pub internal: Vec<Subnet>,
+    #[cfg_attr(test, schemars(with = "Vec<Subnet>", example = ["172.30.0.0/16"]))]
+    pub internal: Vec<Spanned<Subnet>>,
     /// The ports to choose from, up to four ranges; 1024-65535 unless given, or below for what comes from below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Ports", example = "20000-29999,40000-49999"))]
@@ -82,6 +82,11 @@ pub struct Uplink {
     pub hook: HookChoice,
 }
 
+/// Values that are in no file yet.
+fn unplaced<T>(values: impl Iterator<Item = T>) -> Vec<Spanned<T>> {
+    values.map(|value| Spanned::new(0..0, value)).collect()
+}
+
 const fn on() -> bool {
     true
 }
@@ -90,11 +95,11 @@ impl From<&Uplink> for Options {
     fn from(uplink: &Uplink) -> Self {
         Self {
             bridges: uplink.bridges.clone(),
-            subnets: uplink.subnets.iter().map(|subnet| subnet.0).collect(),
-            addresses: uplink.addresses.iter().map(|address| address.0).collect(),
+            subnets: uplink.subnets.iter().map(|subnet| subnet.get_ref().0).collect(),
+            addresses: uplink.addresses.iter().map(|address| address.get_ref().0).collect(),
             no_masquerade: uplink.no_masquerade.iter().map(|destinations| destinations.0).collect(),
             isolate: uplink.isolate,
-            internal: uplink.internal.iter().map(|subnet| subnet.0).collect(),
+            internal: uplink.internal.iter().map(|subnet| subnet.get_ref().0).collect(),
             ports: uplink.ports.clone().map(|ports| ports.0).unwrap_or_default(),
             parity: uplink.parity,
             filtering: uplink.filtering.into(),
@@ -116,11 +121,11 @@ impl From<&Options> for Uplink {
         Self {
             interface: Spanned::new(0..0, options.interface.clone()),
             bridges: options.bridges.clone(),
-            subnets: options.subnets.iter().copied().map(Subnet).collect(),
-            addresses: options.addresses.iter().copied().map(Address).collect(),
+            subnets: unplaced(options.subnets.iter().copied().map(Subnet)),
+            addresses: unplaced(options.addresses.iter().copied().map(Address)),
             no_masquerade: options.no_masquerade.iter().copied().map(Destinations).collect(),
             isolate: options.isolate,
-            internal: options.internal.iter().copied().map(Subnet).collect(),
+            internal: unplaced(options.internal.iter().copied().map(Subnet)),
             ports: ports.map(Ports),
             parity: options.parity,
             filtering: options.filtering.into(),
