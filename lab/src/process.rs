@@ -68,11 +68,16 @@ impl Process {
 
     /// Waits until it has written a line that contains `pattern`, and returns that line.
     pub fn wait_for_line(&mut self, pattern: &str, timeout: Duration) -> Result<String> {
+        self.wait_for_nth_line(pattern, 1, timeout)
+    }
+
+    /// Waits until it has written so many lines that contain `pattern`, and returns the last of them.
+    pub fn wait_for_nth_line(&mut self, pattern: &str, count: usize, timeout: Duration) -> Result<String> {
         let deadline = Instant::now() + timeout;
         loop {
             let ended = self.poll()?;
             let said = format!("{}{}", self.stdout()?, self.stderr()?);
-            if let Some(line) = said.lines().find(|line| line.contains(pattern)) {
+            if let Some(line) = said.lines().filter(|line| line.contains(pattern)).nth(count.saturating_sub(1)) {
                 return Ok(line.to_owned());
             }
             if let Some(status) = ended {

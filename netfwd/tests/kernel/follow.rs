@@ -4,15 +4,14 @@ mod changes;
 mod life;
 
 use std::{
-    io::{Read as _, Write as _},
+    io::Write as _,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    time::Duration,
 };
 
 use lab::{Capture, Ipv6, Lab, Process, TcpEcho, Topology, UdpEcho, Uplink};
 
 use crate::{
-    sockets::{PATIENCE, SILENCE, connect, echoes, udp_at},
+    sockets::{PATIENCE, SILENCE, connect, echoes, goes_on, udp_at},
     support::{json, lab, said},
 };
 
@@ -182,13 +181,6 @@ impl Conversations {
         let addresses = |peers: Vec<SocketAddr>| peers.iter().map(SocketAddr::ip).collect();
         (addresses(self.tcp_echo.peers()), addresses(self.udp_echo.peers()))
     }
-}
-
-/// Whether what is sent comes back in time.
-fn goes_on(stream: &mut TcpStream, timeout: Duration) -> bool {
-    let mut answer = [0; 4];
-    stream.set_read_timeout(Some(timeout)).unwrap();
-    stream.write_all(b"ping").is_ok() && stream.read_exact(&mut answer).is_ok()
 }
 
 /// The flows and bindings, as JSON.

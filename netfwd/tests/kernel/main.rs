@@ -21,6 +21,7 @@ mod logs;
 mod mappings;
 mod metrics;
 mod options;
+mod point_to_point;
 mod programs;
 mod scenarios;
 mod sockets;

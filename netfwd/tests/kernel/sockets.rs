@@ -1,7 +1,7 @@
 //! Clients and servers of the tests' own.
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd as _,
     time::Duration,
@@ -76,6 +76,13 @@ pub(crate) fn connect(netns: &Netns, target: SocketAddr) -> io::Result<TcpStream
     let stream = netns.enter(|| TcpStream::connect_timeout(&target, PATIENCE)).unwrap()?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// Whether what is sent to a server that echoes comes back in time.
+pub(crate) fn goes_on(stream: &mut TcpStream, timeout: Duration) -> bool {
+    let mut answer = [0; 4];
+    stream.set_read_timeout(Some(timeout)).unwrap();
+    stream.write_all(b"ping").is_ok() && stream.read_exact(&mut answer).is_ok()
 }
 
 /// A TCP connection to `target` from a port of one's own choice, which other connections may have too.

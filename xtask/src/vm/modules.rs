@@ -13,7 +13,7 @@ use walkdir::WalkDir;
 use super::kernel::Kernel;
 
 /// What the lab, the datapath and the tests' oracles (nft, conntrack, netem, ss) need.
-pub(super) const WANTED: [&str; 18] = [
+pub(super) const WANTED: [&str; 19] = [
     "veth",
     "bridge",
     "sch_ingress",
@@ -32,6 +32,7 @@ pub(super) const WANTED: [&str; 18] = [
     "tcp_diag",
     "udp_diag",
     "8021q",
+    "tun",
 ];
 
 /// A module, uncompressed.

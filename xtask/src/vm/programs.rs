@@ -9,7 +9,7 @@ use super::initramfs::Initramfs;
 use crate::{task, workspace};
 
 /// What tests run in the guest.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 21] = [
     "ip",
     "tc",
     "ss",
@@ -24,6 +24,7 @@ const PROGRAMS: [&str; 20] = [
     "nft",
     "conntrack",
     "nc",
+    "socat",
     "ethtool",
     "traceroute",
     "tracepath",
