@@ -133,14 +133,19 @@ impl Desired {
         }
     }
 
+    /// Whether there is a configuration.
+    pub(super) const fn has_config(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// Whether the configuration is known, and so which uplinks are not of it any more.
     pub(super) fn knows_uplinks(&self) -> bool {
-        self.config.is_some() && self.may_attach(true)
+        self.has_config() && self.may_attach(true)
     }
 
     /// Whose mappings are known: others stay as they are.
     pub(super) fn origins(&self) -> Vec<Origin> {
-        let has_config = self.config.is_some();
+        let has_config = self.has_config();
         let has_docker = match self.docker {
             Docker::Known { .. } => true,
             Docker::Unwanted => has_config,
