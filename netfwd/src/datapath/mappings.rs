@@ -114,7 +114,7 @@ pub struct Planned {
 pub fn plan(maps: &Maps, host: &Host, requests: &[Request], options: Options) -> Result<Planned> {
     let entries = Entries::read(maps)?;
     let wanted = choose::choose(host, &entries.installed, requests)?;
-    let changes = plan::plan(host, &entries.installed, &wanted, options)?;
+    let changes = plan::plan(host, &entries.installed, &Labels::read(maps)?, &wanted, options)?;
     Ok(Planned { entries, reserved: host.reserved.clone(), changes })
 }
 
@@ -182,7 +182,8 @@ impl Bringing {
         let others: Vec<_> = others.iter().map(kept).collect();
         let (settled, refused) = settle::settle(&others, &host.addresses, wanted);
         let mappings: Vec<_> = settled.iter().map(|wanted| wanted.mapping).collect();
-        let changes = plan::plan(host, &entries.installed, &mappings, Options { replace: true, force: true })?;
+        let options = Options { replace: true, force: true };
+        let changes = plan::plan(host, &entries.installed, &labels, &mappings, options)?;
         let wanted = settled.into_iter().map(|wanted| (wanted.mapping, wanted.label)).collect();
         let leaving = leaving(&own, &wanted, &changes);
         Ok(Self { entries, own, wanted, changes, leaving, refused })
@@ -238,7 +239,8 @@ pub fn restore(maps: &mut Maps, host: &Host, kept: Vec<Mapping>) -> Result<Vec<(
         !taken && !host.addresses.contains(&mapping.container)
     };
     let missing: Vec<_> = kept.into_iter().filter(is_free).collect();
-    let changes = plan::plan(host, &entries.installed, &missing, Options { replace: false, force: true })?;
+    let options = Options { replace: false, force: true };
+    let changes = plan::plan(host, &entries.installed, &Labels::read(maps)?, &missing, options)?;
     transaction::add(maps, &entries, &host.reserved, &changes, &HashMap::new())?;
     Ok(changes.into_iter().map(|change| (change, Label::default())).collect())
 }

@@ -1,6 +1,8 @@
 //! What `docker::Watch` tells of a real Docker Engine, driven by the docker command line.
 
 mod agent;
+mod bad_engine;
+mod conflicts;
 mod contained;
 mod engine;
 mod networks;

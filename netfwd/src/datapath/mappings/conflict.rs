@@ -4,19 +4,21 @@ use thiserror::Error;
 
 use crate::{
     host::sockets::Holder,
-    mapping::{HostPorts, Mapping, Origin, Selector, Transport},
+    mapping::{HostPorts, Label, Mapping, Origin, Selector, Transport},
 };
 
 /// Why mappings cannot be added or removed. Nothing has been changed then.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Conflict {
     /// Another mapping has the host port.
-    #[error("{} is mapped to {}, not to {}; unmap it first, or give --replace", .present.host, .present.target(), .wanted.target())]
+    #[error("{} is mapped to {}{}, not to {}; {}, or give --replace", .present.host, .present.target(), by(.label), .wanted.target(), way_around(.label.origin))]
     Taken {
         /// What was asked for.
         wanted: Mapping,
         /// What is in force.
         present: Mapping,
+        /// Whose it is.
+        label: Label,
     },
     /// Another mapping goes before.
     #[error("{} is mapped to {} {}", .present.host, .present.target(), whose(*.origin))]
@@ -85,6 +87,24 @@ fn user(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "a process that cannot be seen from here".to_owned(), ToString::to_string)
 }
 
+fn by(label: &Label) -> String {
+    match (label.origin, label.name.as_str()) {
+        (Origin::Hand, _) => String::new(),
+        (Origin::Config, _) => " by the configuration".to_owned(),
+        (Origin::Docker, "") => " by Docker".to_owned(),
+        (Origin::Docker, name) => format!(" by Docker (container {name})"),
+    }
+}
+
+/// What is unmapped and not by hand comes back while `netfwd run` runs.
+fn way_around(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Hand => "unmap it first",
+        Origin::Config => "take it out of the file",
+        Origin::Docker => "use another port",
+    }
+}
+
 fn whose(origin: Origin) -> &'static str {
     match origin {
         Origin::Hand => "by hand, which goes before: unmap it (`netfwd unmap`), or use another port",
@@ -117,6 +137,7 @@ fn also(similar: &[HostPorts]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mapping::tests::mapping;
 
     fn used(name: &str, more: usize) -> String {
         let holder = (!name.is_empty()).then(|| Holder { name: name.to_owned(), pid: 123 });
@@ -130,6 +151,20 @@ mod tests {
         let more = "port 8080/tcp is in use by nginx (pid 123), and 2 more ports of the mapping are in use; ";
         assert!(used("nginx", 2).starts_with(more));
         assert!(used("", 0).starts_with("port 8080/tcp is in use by a process that cannot be seen from here; "));
+    }
+
+    #[test]
+    fn whose_a_taken_port_is_and_what_to_do_about_it_is_told() {
+        let told = |origin, name: &str| {
+            let label = Label { origin, name: name.to_owned() };
+            let [wanted, present] = ["80:172.17.0.3:80", "80:172.17.0.2:80"].map(mapping);
+            Conflict::Taken { wanted, present, label }.to_string()
+        };
+        let not = "not to 172.17.0.3:80";
+        let by_docker = format!("80/tcp is mapped to 172.17.0.2:80 by Docker (container web), {not}; use another port");
+        assert_eq!(told(Origin::Docker, "web"), format!("{by_docker}, or give --replace"));
+        let by_file = format!("80/tcp is mapped to 172.17.0.2:80 by the configuration, {not}; take it out of the file");
+        assert_eq!(told(Origin::Config, ""), format!("{by_file}, or give --replace"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::{Conflict, Host, Installed, Options};
+use super::{Conflict, Host, Installed, Labels, Options};
 use crate::{
     host::ports::PortSet,
     mapping::{HostPorts, Mapping, Ports, Selector, Transport},
@@ -113,6 +113,7 @@ impl<'m> Claims<'m> {
 pub(super) fn plan(
     host: &Host,
     installed: &[Installed],
+    labels: &Labels,
     wanted: &[Mapping],
     options: Options,
 ) -> Result<Vec<Change>, Conflict> {
@@ -122,7 +123,7 @@ pub(super) fn plan(
     let present = ByHost::new(installed);
     let wanted = without_repetitions(wanted)?;
     let changes: Vec<_> =
-        wanted.iter().map(|mapping| change(&present, mapping, options.replace)).collect::<Result<_, _>>()?;
+        wanted.iter().map(|mapping| change(&present, labels, mapping, options.replace)).collect::<Result<_, _>>()?;
     let changes = one_heir_each(changes);
     if !options.force {
         refuse_beside(installed, &changes)?;
@@ -142,14 +143,16 @@ fn without_repetitions(wanted: &[Mapping]) -> Result<Vec<Mapping>, Conflict> {
     }
 }
 
-fn change(present: &ByHost<'_>, wanted: &Mapping, replace: bool) -> Result<Change, Conflict> {
+fn change(present: &ByHost<'_>, labels: &Labels, wanted: &Mapping, replace: bool) -> Result<Change, Conflict> {
     let others = present.overlapping(&wanted.host);
     match others.as_slice() {
         [] => Ok(Change::Add(*wanted)),
         [same] if same.mapping == *wanted && same.is_whole => Ok(Change::Nothing(*same)),
         // What a change that was broken off has left is put right.
         _ if others.iter().any(|other| other.mapping == *wanted) => Ok(alter_or_replace(*wanted, others)),
-        [other, ..] if !replace => Err(Conflict::Taken { wanted: *wanted, present: other.mapping }),
+        [other, ..] if !replace => {
+            Err(Conflict::Taken { wanted: *wanted, present: other.mapping, label: labels.of(other.rule) })
+        }
         _ => Ok(alter_or_replace(*wanted, others)),
     }
 }

@@ -4,25 +4,25 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use lab::{Capture, DockerEngine, Lab, Netns, Process, TcpEcho, Topology, curl};
+use serde_json::Value;
 
 use super::{PATIENCE, dockers};
 use crate::{
     apply::File,
-    sockets::{connect, echoes, udp},
-    support::{json, lab, path, ports, said},
+    sockets::{connect, echoes, goes_on, udp},
+    support::{json, said},
 };
 
 pub(super) const HOST: &str = "192.168.137.104";
 
 /// Follows an engine in a lab's host.
-fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
+pub(super) fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
     let arguments = ["run", "--docker", "--uplink", "ens33"];
     let mut agent = lab.spawn_netfwd_with(&arguments, &[("DOCKER_HOST", &engine.address())]).unwrap();
     agent.wait_for_line("follows ens33", PATIENCE).unwrap();
@@ -30,7 +30,7 @@ fn follow(lab: &Lab, engine: &DockerEngine) -> Process {
 }
 
 /// A configuration that follows an engine, without mappings.
-fn configuration(engine: &DockerEngine) -> String {
+pub(super) fn configuration(engine: &DockerEngine) -> String {
     let docker = format!("[docker]\nenabled = true\nsocket = \"{}\"\n", engine.address());
     format!("{docker}[[uplink]]\ninterface = \"ens33\"\n")
 }
@@ -40,6 +40,12 @@ pub(super) fn run(engine: &DockerEngine, name: &str, options: &[&str]) {
     let serve = format!("echo {name} > /www/index.html; exec busybox httpd -f -p 80 -h /www");
     let beginning = ["run", "--detach", "--name", name];
     engine.docker(&[&beginning, options, &["web", "sh", "-c", &serve]].concat()).unwrap();
+}
+
+/// Runs a server that echoes at its port 7.
+pub(super) fn run_echo(engine: &DockerEngine, published: &str) {
+    let server = ["web", "nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"];
+    engine.docker(&[&["run", "--detach", "--name", "echo", "--publish", published], &server[..]].concat()).unwrap();
 }
 
 /// What a client gets. A server takes a moment to start.
@@ -55,7 +61,7 @@ pub(super) fn get(from: &Netns, address: &str) -> String {
 }
 
 /// What a client in a container's network namespace gets.
-fn get_inside(engine: &DockerEngine, container: &str, address: &str) -> Option<String> {
+pub(super) fn get_inside(engine: &DockerEngine, container: &str, address: &str) -> Option<String> {
     let mut client = Command::new("nsenter");
     client.args(["--target", &pid(engine, container), "--net", "curl", "--silent", "--fail", "--max-time", "2"]);
     let output = client.arg(format!("http://{address}/")).output().unwrap();
@@ -69,6 +75,19 @@ fn is_open(from: &Netns, address: &str) -> bool {
 
 fn pid(engine: &DockerEngine, name: &str) -> String {
     engine.docker(&["inspect", "--format", "{{.State.Pid}}", name]).unwrap()
+}
+
+/// A container's address in its network.
+pub(super) fn address(engine: &DockerEngine, name: &str) -> String {
+    let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    engine.docker(&["inspect", "--format", template, name]).unwrap()
+}
+
+/// How many processes carry ports for Docker.
+pub(super) fn proxies(lab: &Lab) -> usize {
+    let pids = lab.host().pids().unwrap();
+    let names = pids.iter().map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default());
+    names.filter(|name| name.trim() == "docker-proxy").count()
 }
 
 /// The host port of a container's, as Docker has chosen it.
@@ -117,6 +136,35 @@ fn what_containers_publish_is_reached_from_outside_and_from_the_host() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
+fn what_a_container_gets_is_seen_by_its_name() {
+    let (engine, lab) = dockers(Topology::default());
+    let mut agent = follow(&lab, &engine);
+    for (name, port) in [("shop", "8080:80"), ("other", "8081:80")] {
+        run(&engine, name, &["--publish", port]);
+        agent.wait_for_line(&format!("(docker {name})"), PATIENCE).unwrap();
+        get(lab.client(), &format!("{HOST}:{}", port.replace(":80", "")));
+    }
+    let mut trace = lab.spawn_netfwd(&["trace", "--container", "shop", "--json", "--count", "3"]).unwrap();
+    trace.wait_for_line("tracing", PATIENCE).unwrap();
+    get(lab.client(), &format!("{HOST}:8081"));
+    get(lab.client(), &format!("{HOST}:8080"));
+    let events = trace.succeed(PATIENCE).unwrap().stdout;
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shop = address(&engine, "shop");
+    assert_eq!(events.len(), 3);
+    for event in &events {
+        let ends = [&event["before"], &event["after"]].map(|side| [&side["source"], &side["destination"]]);
+        assert!(ends.as_flattened().iter().any(|end| end["address"] == *shop), "{event:#}");
+    }
+    let flows = json(&lab, &["flows", "--mapping", "shop"]);
+    let flows = flows["flows"].as_array().unwrap();
+    assert!(!flows.is_empty() && flows.iter().all(|flow| flow.to_string().contains(&format!("\"{shop}\""))));
+    let explained = json(&lab, &["explain", &format!("tcp 192.168.137.1:40000 to {HOST}:8080")]);
+    assert_eq!(explained["result"]["name"], "shop", "{explained:#}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
 fn two_hundred_ports_all_answer_without_a_proxy_or_a_rule() {
     let (engine, lab) = dockers(Topology::default());
     let mut agent = follow(&lab, &engine);
@@ -133,9 +181,7 @@ fn two_hundred_ports_all_answer_without_a_proxy_or_a_rule() {
     }
     assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1);
     assert_eq!(lab.host().run(&["nft", "list", "ruleset"]).unwrap().stdout, "");
-    let processes =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
-    assert!(!processes.into_iter().any(|name| name.starts_with("docker-proxy")));
+    assert_eq!(proxies(&lab), 0);
     assert_eq!(agent.stderr().unwrap(), "");
 }
 
@@ -160,10 +206,7 @@ fn networks_are_masqueraded_and_kept_apart_as_docker_does_it() {
     run(&engine, "vault", &["--network", "inside", "--publish", "8082:80"]);
     run(&engine, "own", &["--network", "plain"]);
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
-    let address = |name: &str| {
-        let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        engine.docker(&["inspect", "--format", template, name]).unwrap()
-    };
+    let address = |name: &str| address(&engine, name);
     assert_eq!(get_inside(&engine, "shop", &address("db")).as_deref(), Some("db"));
     assert_eq!(get_inside(&engine, "other", &address("db")), None, "of another network");
     assert_eq!(get_inside(&engine, "own", &address("db")), None, "of a network that is not masqueraded");
@@ -222,86 +265,44 @@ fn networks_stay_apart_beside_apply_export_and_an_attach_by_hand() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
+fn an_uplink_that_was_attached_by_hand_keeps_its_options_beside_dockers_networks() {
+    let (engine, lab) = dockers(Topology::default());
+    said(&lab, &["attach", "ens33", "--ports", "20000-29999", "--fast-path", "off"]);
+    let options = |text: &str| text.contains("ports = \"20000-29999\"") && text.contains("fast-path = false");
+    let mut agent = follow(&lab, &engine);
+    engine.docker(&["network", "create", "--subnet", "10.3.0.0/24", "front"]).unwrap();
+    run(&engine, "shop", &["--network", "front"]);
+    agent.wait_for_line("masquerades 10.3.0.0/24", PATIENCE).unwrap();
+    let exported = said(&lab, &["export"]);
+    assert!(options(&exported), "{exported}");
+    let server = TcpEcho::start(lab.client(), "192.168.137.1:7".parse().unwrap()).unwrap();
+    assert_eq!(get_inside(&engine, "shop", "192.168.137.1:7"), None, "it speaks no HTTP");
+    let peers = server.peers();
+    assert!(matches!(peers[..], [peer] if (20000..30000).contains(&peer.port())), "{peers:?}");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
 fn connections_outlive_a_restart_of_the_engine_and_of_the_agent() {
     let (mut engine, lab) = dockers(Topology::default());
     let mut agent = follow(&lab, &engine);
-    let server = ["nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"];
-    engine
-        .docker(&[&["run", "--detach", "--name", "echo", "--publish", "7000:7", "web"][..], &server].concat())
-        .unwrap();
+    run_echo(&engine, "7000:7");
     agent.wait_for_line("mapped 7000/tcp", PATIENCE).unwrap();
     let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
-    let mut goes_on = move |when: &str| {
-        connection.write_all(when.as_bytes()).unwrap();
-        let mut answer = vec![0; when.len()];
-        connection.read_exact(&mut answer).unwrap();
-        assert_eq!(String::from_utf8(answer).unwrap(), when);
-    };
-    goes_on("before");
+    assert!(goes_on(&mut connection, PATIENCE), "before");
     engine.stop().unwrap();
-    goes_on("without an engine");
+    assert!(goes_on(&mut connection, PATIENCE), "without an engine");
     engine.start_again(lab.host()).unwrap();
     run(&engine, "later", &["--publish", "8080:80"]);
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "later");
-    goes_on("with another engine");
+    assert!(goes_on(&mut connection, PATIENCE), "with another engine");
     drop(agent);
     engine.docker(&["rm", "--force", "later"]).unwrap();
     let mut agent = follow(&lab, &engine);
     agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
-    goes_on("with another agent");
+    assert!(goes_on(&mut connection, PATIENCE), "with another agent");
     engine.docker(&["rm", "--force", "echo"]).unwrap();
     agent.wait_for_line("unmapped 7000/tcp", PATIENCE).unwrap();
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn a_port_of_the_configuration_goes_before_what_a_container_publishes_there() {
-    let (engine, lab) = dockers(Topology::default());
-    let text = configuration(&engine);
-    let file = File::new(&format!("mappings = [\"8080:172.17.0.9:80\"]\n{text}"));
-    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
-    agent.wait_for_line("mapped 8080/tcp to 172.17.0.9:80 (config)", PATIENCE).unwrap();
-    run(&engine, "shop", &["--publish", "8080:80", "--publish", "8081:80"]);
-    assert_eq!(get(lab.client(), &format!("{HOST}:8081")), "shop");
-    let failure = agent.wait_for_line("cannot map 8080:172.17.0.2:80/tcp (docker shop): ", PATIENCE).unwrap();
-    assert!(
-        failure.contains("8080/tcp is mapped to 172.17.0.9:80 by the configuration, which goes before"),
-        "{failure}"
-    );
-    file.write(&text);
-    agent.wait_for_line("(docker shop)", PATIENCE).unwrap();
-    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
-    file.write(&text.replace("true", "false"));
-    agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
-    agent.wait_for_line("unmapped 8081/tcp", PATIENCE).unwrap();
-    assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 0);
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn the_configuration_takes_one_port_of_a_published_range_and_gives_it_back() {
-    let (engine, lab) = dockers(Topology::default());
-    let text = configuration(&engine);
-    let file = File::new(&text);
-    let mut agent = lab.spawn_netfwd(&["run", "--config", file.path()]).unwrap();
-    agent.wait_for_line("follows ens33", PATIENCE).unwrap();
-    let serve = ["web", "nc", "-ll", "-p", "7003", "-e", "/bin/busybox", "cat"];
-    engine.docker(&[&["run", "--detach", "--publish", "7000-7009:7000-7009"], &serve[..]].concat()).unwrap();
-    agent.wait_for_line("mapped 7000-7009/tcp", PATIENCE).unwrap();
-    let mut connection = connect(lab.client(), format!("{HOST}:7003").parse().unwrap()).unwrap();
-    let mut goes_on = || {
-        connection.write_all(b"word").unwrap();
-        connection.read_exact(&mut [0; 4]).unwrap();
-    };
-    goes_on();
-    file.write(&format!("mappings = [\"7008:172.17.0.9:80\"]\n{text}"));
-    agent.wait_for_line("cannot map 7008:172.17.0.2:7008/tcp", PATIENCE).unwrap();
-    assert_eq!(ports(&lab), [[7000, 7007], [7008, 7008], [7009, 7009]]);
-    goes_on();
-    file.write(&text);
-    agent.wait_for_line("mapped 7000-7009/tcp to 172.17.0.2:7000-7009 instead of 7000-7007/tcp", PATIENCE).unwrap();
-    assert_eq!(ports(&lab), [[7000, 7009]]);
-    goes_on();
 }
 
 #[test]
@@ -321,49 +322,28 @@ fn ipv6_ports_are_published_too() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn an_engine_that_breaks_off_is_told_and_mappings_stay() {
-    let lab = lab(&Topology::default());
-    said(&lab, &["attach", "ens33"]);
-    said(&lab, &["map", "8080:172.17.0.2:80"]);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("docker.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            // A request fits, and a client that has gone already is no matter.
-            let _ = stream.read(&mut [0; 4096]).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"ApiVer").ok();
-        }
-    });
-    let address = format!("unix://{}", path.display());
-    let arguments = ["run", "--docker", "--uplink", "ens33"];
-    let mut agent = lab.spawn_netfwd_with(&arguments, &[("DOCKER_HOST", &address)]).unwrap();
-    let failure = agent.wait_for_line("its version", PATIENCE).unwrap();
-    assert!(failure.starts_with("netfwd: ") && failure.contains(&address), "{failure}");
-    let _server = TcpEcho::start(&lab.containers()[0], "0.0.0.0:80".parse().unwrap()).unwrap();
-    connect(lab.client(), format!("{HOST}:8080").parse().unwrap()).unwrap();
-    assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1);
-}
-
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn an_engine_that_may_not_be_asked_is_told_and_followed_as_soon_as_it_may() {
+fn a_paused_container_keeps_its_ports_and_one_that_leaves_a_network_is_reached_in_another() {
     let (engine, lab) = dockers(Topology::default());
-    let address = engine.address();
-    let socket = address.strip_prefix("unix://").unwrap();
-    let permit = |mode: u32| fs::set_permissions(socket, fs::Permissions::from_mode(mode)).unwrap();
-    permit(0o000);
-    // Root without the right to pass over permissions, as in the unit.
-    let (capabilities, netfwd) = ("-all,+bpf,+net_admin,+perfmon", path());
-    let words = ["setpriv", "--bounding-set", capabilities, "env", &format!("DOCKER_HOST={address}")];
-    let netfwd = [netfwd.to_str().unwrap(), "--pin-dir", lab.pin_dir().to_str().unwrap()];
-    let mut agent =
-        lab.host().spawn(&[&words[..], &netfwd, &["run", "--docker", "--uplink", "ens33"]].concat()).unwrap();
-    let failure = agent.wait_for_line("may not ask the Docker Engine", PATIENCE).unwrap();
-    assert!(failure.contains(&address) && failure.contains("a member of the socket's group"), "{failure}");
-    run(&engine, "early", &["--publish", "8080:80"]);
-    permit(0o660);
-    agent.wait_for_line("mapped 8080/tcp", PATIENCE).unwrap();
-    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "early");
+    let mut agent = follow(&lab, &engine);
+    run(&engine, "shop", &["--publish", "8080:80"]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    engine.docker(&["pause", "shop"]).unwrap();
+    let mut waiting = connect(lab.client(), format!("{HOST}:8080").parse().unwrap()).unwrap();
+    waiting.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    engine.docker(&["unpause", "shop"]).unwrap();
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("shop\n"), "{answer}");
+
+    engine.docker(&["network", "create", "--subnet", "10.9.0.0/24", "other"]).unwrap();
+    engine.docker(&["network", "connect", "--ip", "10.9.0.9", "other", "shop"]).unwrap();
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    engine.docker(&["network", "disconnect", "bridge", "shop"]).unwrap();
+    agent.wait_for_line("mapped 8080/tcp to 10.9.0.9:80", PATIENCE).unwrap();
+    assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
+    assert!(get_inside(&engine, "shop", &format!("{HOST}:8080")).is_some(), "a hairpin");
+    engine.docker(&["network", "disconnect", "other", "shop"]).unwrap();
+    agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
+    assert!(!is_open(lab.client(), &format!("{HOST}:8080")));
+    assert_eq!(agent.stderr().unwrap(), "");
 }

@@ -1,7 +1,6 @@
 //! `netfwd run --docker` in a container of the engine that it follows.
 
 use std::{
-    io::{Read as _, Write as _},
     thread,
     time::{Duration, Instant},
 };
@@ -10,10 +9,13 @@ use lab::{DockerEngine, Lab, Topology};
 
 use super::{
     PATIENCE,
-    agent::{HOST, get, run},
+    agent::{HOST, get, run, run_echo},
     dockers,
 };
-use crate::{sockets::connect, support::path};
+use crate::{
+    sockets::{connect, goes_on},
+    support::path,
+};
 
 /// Starts it as the documentation tells users to, but for libraries, which netfwd needs as the tests build it.
 fn start(engine: &DockerEngine, lab: &Lab) {
@@ -61,20 +63,15 @@ fn an_agent_in_a_container_follows_its_engine_and_may_be_replaced_under_connecti
     let listed = engine.docker(&["exec", "netfwd", "/netfwd", "--pin-dir", lab.pin_dir().to_str().unwrap(), "list"]);
     assert!(listed.unwrap().contains("shop"));
 
-    let echo = ["web", "nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"];
-    engine.docker(&[&["run", "--detach", "--publish", "7000:7"], &echo[..]].concat()).unwrap();
+    run_echo(&engine, "7000:7");
     says(&engine, "mapped 7000/tcp");
     let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
-    let mut goes_on = || {
-        connection.write_all(b"word").unwrap();
-        connection.read_exact(&mut [0; 4]).unwrap();
-    };
-    goes_on();
+    assert!(goes_on(&mut connection, PATIENCE));
     engine.docker(&["rm", "--force", "netfwd"]).unwrap();
-    goes_on();
+    assert!(goes_on(&mut connection, PATIENCE));
     start(&engine, &lab);
     says(&engine, "follows ens33");
-    goes_on();
+    assert!(goes_on(&mut connection, PATIENCE));
     run(&engine, "later", &["--publish", "8081:80"]);
     assert_eq!(get(lab.client(), &format!("{HOST}:8081")), "later");
 }

@@ -11,7 +11,12 @@ const FORCE: Options = Options { force: true, ..NEITHER };
 
 fn planned(present: &[Installed], wanted: &[&str], options: Options) -> Result<Vec<Change>, Conflict> {
     let wanted: Vec<_> = wanted.iter().map(|text| mapping(text)).collect();
-    plan(&host(), present, &wanted, options)
+    decided(&host(), present, &wanted, options)
+}
+
+/// What is decided where all that is present was made by hand.
+fn decided(host: &Host, present: &[Installed], wanted: &[Mapping], options: Options) -> Result<Vec<Change>, Conflict> {
+    plan(host, present, &Labels::default(), wanted, options)
 }
 
 fn refused(present: &[&str], wanted: &[&str]) -> String {
@@ -134,23 +139,23 @@ fn a_range_that_is_whole_again_is_its_greatest_part_altered() {
 fn a_port_of_the_hosts_socket_is_refused_unless_forced_or_mapped_already() {
     let host = Host { sockets: serving(&["0.0.0.0:8005/tcp", "127.0.0.1:8006/tcp"]), ..host() };
     let wanted = [mapping("8000-8010:172.17.0.2:8000-8010")];
-    let error = plan(&host, &[], &wanted, NEITHER).unwrap_err();
+    let error = decided(&host, &[], &wanted, NEITHER).unwrap_err();
     assert!(matches!(error, Conflict::Used { port: 8005, protocol: Transport::Tcp, more: 1, .. }), "{error}");
-    assert!(plan(&host, &[], &wanted, FORCE).is_ok());
+    assert!(decided(&host, &[], &wanted, FORCE).is_ok());
     let parts = ["8000-8005:172.17.0.2:8000-8005", "8006-8010:172.17.0.2:8006-8010"].map(mapping);
     let whole = installed(&["8000-8010:172.17.0.2:8000-8010"]);
-    assert!(plan(&host, &whole, &parts, REPLACE).is_ok(), "in whichever part it lives on");
-    assert!(plan(&host, &[], &[mapping("8005:172.17.0.2:80/udp")], NEITHER).is_ok());
+    assert!(decided(&host, &whole, &parts, REPLACE).is_ok(), "in whichever part it lives on");
+    assert!(decided(&host, &[], &[mapping("8005:172.17.0.2:80/udp")], NEITHER).is_ok());
     let present = installed(&["8005-8006:172.17.0.3:80-81"]);
-    assert!(plan(&host, &present, &wanted, REPLACE).is_ok());
-    assert!(plan(&host, &present, &[present[0].mapping], NEITHER).is_ok());
+    assert!(decided(&host, &present, &wanted, REPLACE).is_ok());
+    assert!(decided(&host, &present, &[present[0].mapping], NEITHER).is_ok());
 }
 
 #[test]
 fn an_address_of_the_host_is_no_target() {
     let mut host = host();
     host.addresses.insert("172.17.0.1".parse().unwrap());
-    let error = plan(&host, &[], &[mapping("80:172.17.0.1:80")], FORCE).unwrap_err();
+    let error = decided(&host, &[], &[mapping("80:172.17.0.1:80")], FORCE).unwrap_err();
     let message = "172.17.0.1 of 80:172.17.0.1:80/tcp is an address of this host: give the container's own address";
     assert_eq!(error.to_string(), message);
 }
