@@ -19,15 +19,6 @@ use crate::process::Process;
 /// search path.
 const DIRECTORY: &str = "NETFWD_DOCKER";
 const PROGRAMS: [&str; 4] = ["dockerd", "containerd", "runc", "docker"];
-/// A `daemon.json` that leaves NAT to netfwd, as the documentation tells users to write it.
-const WITHOUT_NAT: &str = r#"{
-    "iptables": false,
-    "ip6tables": false,
-    "userland-proxy": false,
-    "ip-masq": false,
-    "live-restore": true
-}
-"#;
 const CGROUPS: &str = "/sys/fs/cgroup";
 const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(15);
@@ -46,6 +37,16 @@ pub struct DockerEngine {
 }
 
 impl DockerEngine {
+    /// A `daemon.json` that leaves NAT to netfwd, as the documentation tells users to write it.
+    pub const WITHOUT_NAT: &str = r#"{
+        "iptables": false,
+        "ip6tables": false,
+        "userland-proxy": false,
+        "ip-masq": false,
+        "live-restore": true
+    }
+    "#;
+
     /// Why there can be no engine here, if it is so.
     #[must_use]
     pub fn obstacle() -> Option<String> {
@@ -57,7 +58,7 @@ impl DockerEngine {
 
     /// Starts an engine in `host`, which must have no bridge `docker0`, with nothing of Docker's own NAT.
     pub fn start(host: &Netns) -> Result<Self> {
-        Self::start_with(host, WITHOUT_NAT)
+        Self::start_with(host, Self::WITHOUT_NAT)
     }
 
     /// Starts an engine with this `daemon.json`.
@@ -66,12 +67,18 @@ impl DockerEngine {
             bail!(obstacle);
         }
         let directory = tempfile::tempdir().context("cannot make a directory for a Docker Engine")?;
-        fs::write(directory.path().join("daemon.json"), configuration)?;
         let group = CgroupTree::new(&format!("{}-docker", host.name()))?;
         let mut engine = Self { process: None, group, directory };
+        engine.configure(configuration)?;
         engine.start_again(host)?;
         engine.import_image().context("cannot make an image")?;
         Ok(engine)
+    }
+
+    /// Gives it another `daemon.json`, which counts when it starts again.
+    pub fn configure(&self, configuration: &str) -> Result<()> {
+        let path = self.directory.path().join("daemon.json");
+        fs::write(&path, configuration).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Starts it again in `host` after [`Self::stop`].

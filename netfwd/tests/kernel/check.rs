@@ -1,6 +1,6 @@
 //! `netfwd check` and `netfwd docker check`: a defect is found, and what it says to do mends it.
 
-mod docker;
+pub(crate) mod docker;
 
 use std::{
     fs::{self, Permissions},
@@ -45,7 +45,7 @@ fn complaint(lab: &Lab, arguments: &[&str], subject: &str) -> (String, String, S
 }
 
 /// Does what a finding says, as it says it.
-fn mend(lab: &Lab, todo: &str) {
+pub(crate) fn mend(lab: &Lab, todo: &str) {
     lab.host().run(&["sh", "-c", todo]).unwrap();
 }
 

@@ -5,6 +5,7 @@ mod bad_engine;
 mod conflicts;
 mod contained;
 mod engine;
+mod migration;
 mod networks;
 
 use std::{

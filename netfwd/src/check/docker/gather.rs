@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use procfs::process::{Process, all_processes};
+use procfs::process::{ProcState, Process, all_processes};
 use tokio::{runtime::Builder, time::timeout};
 
 use super::{Configuration, Facts, Proxy, configuration::Switches};
@@ -56,8 +56,9 @@ fn is_here(process: &Process, here: Option<&Path>) -> bool {
     there.is_none() || there.as_deref() == here
 }
 
+/// A process that has ended and that nobody has waited for carries nothing.
 fn is_called(process: &Process, name: &str) -> bool {
-    process.stat().is_ok_and(|stat| stat.comm == name)
+    process.stat().is_ok_and(|stat| stat.comm == name && stat.state().is_ok_and(|state| state != ProcState::Zombie))
 }
 
 fn configuration(chosen: Option<&Path>, arguments: &[String]) -> Configuration {

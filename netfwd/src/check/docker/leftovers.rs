@@ -16,9 +16,10 @@ const FILTER: &str = r"grep -v -e DOCKER -e docker0 -e br- -e '-s \([^ ]*\) -d \
 
 pub(super) fn judge(firewall: &Firewall) -> Vec<Finding> {
     let mut findings = Vec::new();
+    // Before the rules that accept are removed.
+    findings.extend(firewall.of(Hook::Forward).filter(|chain| chain.drops_by_policy && !is_dockers(chain)).map(policy));
     findings.extend(chains(firewall));
     findings.extend(masquerading(firewall));
-    findings.extend(firewall.of(Hook::Forward).filter(|chain| chain.drops_by_policy && !is_dockers(chain)).map(policy));
     if findings.is_empty() && firewall.unknown.is_empty() {
         findings.push(Finding::ok("rules", "none of Docker, and the FORWARD chain is open"));
     }
