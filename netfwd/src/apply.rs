@@ -20,7 +20,7 @@ use desired::Resolved;
 use perform::Performer;
 use plan::Plan;
 
-pub use running::{Running, attached, running};
+pub use running::{Running, running};
 
 /// What bringing a configuration about has come to.
 #[derive(Debug, Default)]

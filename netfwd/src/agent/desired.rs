@@ -111,7 +111,9 @@ impl Desired {
     }
 
     fn uplink(&self, name: &str) -> Options {
-        self.config.as_ref().map_or_else(|| Options::new(name), |config| config.uplink(name))
+        let options = self.config.as_ref().map_or_else(|| Options::new(name), |config| config.uplink(name));
+        let origin = if self.docker == Docker::Unwanted { options.origin } else { Origin::Docker };
+        Options { origin, ..options }
     }
 
     /// With Docker an uplink masquerades and keeps apart what Docker would, but for what the configuration says. As long as
@@ -133,19 +135,14 @@ impl Desired {
         }
     }
 
-    /// Whether there is a configuration.
-    pub(super) const fn has_config(&self) -> bool {
-        self.config.is_some()
-    }
-
     /// Whether the configuration is known, and so which uplinks are not of it any more.
     pub(super) fn knows_uplinks(&self) -> bool {
-        self.has_config() && self.may_attach(true)
+        self.config.is_some() && self.may_attach(true)
     }
 
     /// Whose mappings are known: others stay as they are.
     pub(super) fn origins(&self) -> Vec<Origin> {
-        let has_config = self.has_config();
+        let has_config = self.config.is_some();
         let has_docker = match self.docker {
             Docker::Known { .. } => true,
             Docker::Unwanted => has_config,

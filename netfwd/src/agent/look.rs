@@ -7,7 +7,7 @@ use netfwd_common::abi::Interface;
 
 use super::desired::Desired;
 use crate::{
-    apply::{self, plan::Refusal},
+    apply::plan::Refusal,
     cli,
     datapath::{
         mappings::{self, Brought, Labels},
@@ -89,15 +89,15 @@ impl Looker {
 
     /// Attaches the uplinks that are not attached, or were attached otherwise.
     fn attach(&mut self, desired: &Desired, host: &Host) -> Result<Vec<Attached>> {
-        let (mut outcomes, attached) = (Vec::new(), apply::attached(&self.pin_dir, host)?);
+        let mut outcomes = Vec::new();
         for options in uplinks(desired, host)? {
-            let present = attached.get(&options.interface);
-            let is_same = present.is_some_and(|present| self.is_as_attached(&present.wanted, &options));
+            let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
+            let present = present(&self.pin_dir, index)?;
+            let is_same = present.as_ref().is_some_and(|present| self.is_as_attached(present, &options));
             if is_same || !desired.may_attach(present.is_some()) {
                 continue;
             }
-            let kept = present.and_then(|present| self.kept(present, &options, desired));
-            let outcome = self.attach_one(host, kept.as_ref().unwrap_or(&options));
+            let outcome = self.attach_one(host, &options, present.as_ref());
             if let Ok((resolved, _)) = &outcome {
                 self.attached.insert(options.interface.clone(), (options.clone(), resolved.request.wanted.clone()));
             }
@@ -119,28 +119,31 @@ impl Looker {
         is_same && present.ifindex == wanted.ifindex && before == options
     }
 
-    /// What becomes of an uplink that is only named and was attached by hand: it stays as it is, but for Docker's networks
-    /// and what the configuration says of all uplinks.
-    fn kept(&self, present: &Request, options: &Options, desired: &Desired) -> Option<Options> {
-        let is_by_hand = [options.origin, present.wanted.choices.origin].iter().all(|origin| *origin == Origin::Hand);
-        is_by_hand.then(|| {
-            let present = Options::from(present);
-            // What was kept apart because Docker had not been heard.
-            let was_isolated = self.attached.get(&options.interface).is_some_and(|(before, _)| before.isolate);
-            Options {
-                found: options.found.clone(),
-                isolate: options.isolate || present.isolate && !was_isolated,
-                host_access: if desired.has_config() { options.host_access } else { present.host_access },
-                ..present
+    fn attach_one(
+        &self,
+        host: &Host,
+        options: &Options,
+        present: Option<&uplinks::Wanted>,
+    ) -> Result<(Resolved, Report)> {
+        let resolved = match present {
+            Some(present) if options.origin != Origin::Config && present.choices.origin == Origin::Hand => {
+                self.keep(host, options, present)?
             }
-        })
-    }
-
-    fn attach_one(&self, host: &Host, options: &Options) -> Result<(Resolved, Report)> {
-        let in_use = InUse::of(&self.pin_dir, &host.interfaces, &options.interface)?;
-        let resolved = uplink::resolve(options, &host.interfaces, in_use)?;
+            _ => {
+                let in_use = InUse::of(&self.pin_dir, &host.interfaces, &options.interface)?;
+                uplink::resolve(options, &host.interfaces, in_use)?
+            }
+        };
         let report = uplinks::attach(&self.pin_dir, host, &resolved.request)?;
         Ok((resolved, report))
+    }
+
+    /// An uplink that was attached by hand, and of which no configuration says more than of all uplinks, stays what it is,
+    /// but for Docker's networks.
+    fn keep(&self, host: &Host, options: &Options, present: &uplinks::Wanted) -> Result<Resolved> {
+        let request = uplinks::with_found(&self.pin_dir, host, present, options.found.clone())?;
+        let request = Request { max_flows: options.max_flows, host_access: options.host_access, ..request };
+        Ok(Resolved { request, notes: Vec::new() })
     }
 
     /// Detaches the uplinks that a configuration attached and that are wanted no more. The last one stays while another is
@@ -238,6 +241,13 @@ fn last(maps: &Maps) -> Result<Option<Refusal>> {
 fn has_options_of(one: &Interface, other: &Interface) -> bool {
     let options = |it: &Interface| (it.ports, it.max_ports_per_source, it.filtering, it.flags);
     options(one) == options(other)
+}
+
+/// An uplink as the maps have it; `None` if it is not attached.
+fn present(pin_dir: &PinDir, index: Option<u32>) -> Result<Option<uplinks::Wanted>> {
+    let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(None) };
+    let uplink = maps.uplinks()?.into_iter().find(|(ifindex, _)| Some(*ifindex) == index);
+    uplink.map(|(ifindex, interface)| uplinks::present(&maps, ifindex, interface)).transpose()
 }
 
 #[cfg(test)]

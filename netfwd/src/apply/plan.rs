@@ -141,7 +141,8 @@ pub(super) fn diff(desired: &Desired, present: &State, own: &HashSet<IpAddr>) ->
     }
     add_mappings(&mut plan, desired, present, own)?;
     plan.steps.extend(leaving.into_iter().map(|uplink| Step::Detach(Box::new(uplink))));
-    plan.kept_uplinks = kept;
+    // Those for Docker's sake are looked after by the agent.
+    plan.kept_uplinks = kept.into_iter().filter(|uplink| uplink.origin == Origin::Hand).collect();
     Ok(plan)
 }
 

@@ -40,7 +40,20 @@ impl Running {
     /// Reads the maps; `None` if nothing is attached.
     pub fn read(pin_dir: &PinDir, host: &Host) -> Result<Option<Self>> {
         let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(None) };
-        let (uplinks, host_access) = uplinks_of(&maps, pin_dir, host)?;
+        let host_access = host_access::state(pin_dir)? == host_access::State::On;
+        let mut uplinks = BTreeMap::new();
+        for (ifindex, interface) in maps.uplinks()? {
+            let Some(uplink) = host.interfaces.with_index(ifindex) else { continue };
+            let attached = attach::attachments(pin_dir, &host.netlink, uplink)?;
+            let request = Request {
+                interface: uplink.clone(),
+                wanted: uplinks::present(&maps, ifindex, interface)?,
+                hook: attached.first().map(|attachment| attachment.hook),
+                max_flows: [None; 2],
+                host_access,
+            };
+            uplinks.insert(uplink.name.clone(), request);
+        }
         let labels = Labels::read(&maps)?;
         let mappings = mappings::list(&maps)?.into_iter();
         let mappings = mappings.map(|one| Owned { mapping: one.mapping, label: labels.of(one.rule) }).collect();
@@ -90,31 +103,6 @@ impl Running {
             ..Config::default()
         })
     }
-}
-
-/// The uplinks that are attached, by name, each as it would be asked for; none if nothing is attached.
-pub fn attached(pin_dir: &PinDir, host: &Host) -> Result<BTreeMap<String, Request>> {
-    let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(BTreeMap::new()) };
-    uplinks_of(&maps, pin_dir, host).map(|(uplinks, _)| uplinks)
-}
-
-/// The uplinks, and whether the host's own processes reach mapped ports.
-fn uplinks_of(maps: &Maps, pin_dir: &PinDir, host: &Host) -> Result<(BTreeMap<String, Request>, bool)> {
-    let host_access = host_access::state(pin_dir)? == host_access::State::On;
-    let mut uplinks = BTreeMap::new();
-    for (ifindex, interface) in maps.uplinks()? {
-        let Some(uplink) = host.interfaces.with_index(ifindex) else { continue };
-        let attached = attach::attachments(pin_dir, &host.netlink, uplink)?;
-        let request = Request {
-            interface: uplink.clone(),
-            wanted: uplinks::present(maps, ifindex, interface)?,
-            hook: attached.first().map(|attachment| attachment.hook),
-            max_flows: [None; 2],
-            host_access,
-        };
-        uplinks.insert(uplink.name.clone(), request);
-    }
-    Ok((uplinks, host_access))
 }
 
 /// What is running on this host; fails if nothing is attached.

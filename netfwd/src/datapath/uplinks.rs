@@ -36,7 +36,7 @@ use site::{Forwarding, Site};
 
 pub use changes::{Change, Networks, Wanted};
 pub use choices::{Choices, Found};
-pub use follow::{Followed, Round, follow, present};
+pub use follow::{Followed, Round, follow, present, with_found};
 
 /// IPv4 records at most, unless the user chooses; of IPv6 a quarter of the IPv4 ones.
 pub const DEFAULT_MAX_FLOWS: u32 = 262_144;

@@ -29,17 +29,17 @@ impl Label {
     }
 }
 
-/// Where a mapping comes from. Whoever makes mappings removes its own alone; a port that two ask for goes to the first
-/// of these.
+/// Where a mapping comes from, or an uplink. Whoever makes mappings removes its own alone; a port that two ask for goes to
+/// the first of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// `netfwd map`.
+    /// `netfwd map`, `netfwd attach`.
     #[default]
     Hand,
     /// The configuration file.
     Config,
-    /// A port that a container publishes.
+    /// A port that a container publishes, or an uplink that is attached for Docker's sake.
     Docker,
 }
 

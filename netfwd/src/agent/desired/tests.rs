@@ -57,16 +57,16 @@ fn an_uplink_is_as_the_configuration_says_and_masquerades_what_docker_would_too(
     let file = "host-access = false\n[[uplink]]\ninterface = \"eth0\"\nsubnets = [\"10.0.0.0/8\"]\nparity = true\n";
     let named = ["eth0", "eth1"].map(str::to_owned);
     let mut desired = Desired::new(&named, Some(config(file)), true);
-    assert_eq!(uplinks(&desired), ["eth0 config [10.0.0.0/8]", "eth1 hand []"]);
+    assert_eq!(uplinks(&desired), ["eth0 config [10.0.0.0/8]", "eth1 docker []"]);
     desired.set_docker(&docker());
-    assert_eq!(uplinks(&desired), ["eth0 config [10.0.0.0/8, 172.17.0.0/16]", "eth1 hand [172.17.0.0/16]"]);
+    assert_eq!(uplinks(&desired), ["eth0 config [10.0.0.0/8, 172.17.0.0/16]", "eth1 docker [172.17.0.0/16]"]);
     let [eth0, _] = &desired.uplinks()[..] else { panic!() };
     let internal = ["172.18.0.0/16".parse().unwrap()].into();
     assert_eq!((eth0.isolate, eth0.choices().found.internal), (false, internal), "what is not Docker's is as it was");
     let told: Vec<_> = desired.uplinks().iter().map(|uplink| (uplink.parity, uplink.host_access)).collect();
     assert_eq!(told, [(true, false), (false, false)]);
     desired.set_config(config("[[uplink]]\ninterface = \"eth2\"\ninternal = [\"172.16.0.0/12\"]\n"));
-    assert_eq!(uplinks(&desired), ["eth2 config []", "eth0 hand [172.17.0.0/16]", "eth1 hand [172.17.0.0/16]"]);
+    assert_eq!(uplinks(&desired), ["eth2 config []", "eth0 docker [172.17.0.0/16]", "eth1 docker [172.17.0.0/16]"]);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 mod desired;
 
-use anyhow::{Error, Result};
+use anyhow::{Context as _, Error, Result};
 use netfwd_common::abi::{self, V4, V6};
 
-use super::{Choices, Host, Networks, Report, Request, Wanted, bridges, complete, configure, forget_gone};
+use super::{Choices, Found, Host, Networks, Report, Request, Wanted, bridges, complete, configure, forget_gone};
 use crate::{
     datapath::{
         addresses::{self, Changed},
@@ -80,6 +80,21 @@ fn follow_uplink(
     };
     let done = apply(pin_dir, host, &request, maps);
     Ok(Followed { request, conflicts, done })
+}
+
+/// What would attach an uplink as it is, but for the networks that were found. `host_access` and `max_flows` are as usual.
+pub fn with_found(pin_dir: &PinDir, host: &Host, present: &Wanted, found: Found) -> Result<Request> {
+    let uplink = host.interfaces.with_index(present.ifindex).context("the interface is gone")?;
+    let choices = Choices { found, ..present.choices.clone() };
+    let (wanted, _) = desired::desired(&Wanted { choices, ..present.clone() }, uplink, &host.interfaces);
+    let attached = attach::attachments(pin_dir, &host.netlink, uplink)?;
+    Ok(Request {
+        interface: uplink.clone(),
+        wanted,
+        hook: attached.first().map(|attachment| attachment.hook),
+        max_flows: [None; 2],
+        host_access: true,
+    })
 }
 
 /// What the maps hold of an uplink.

@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{Capture, Lab, Process, Topology};
+use lab::{Capture, Lab, Process, TcpEcho, Topology};
 use nix::sys::signal::Signal;
 
 use super::PATIENCE;
 use crate::{
     apply::File,
-    sockets::{connect, ignore_interruptions, listener},
+    sockets::{assert_tcp, connect, ignore_interruptions, listener},
     support::{lab, ports, said},
 };
 
@@ -134,4 +134,27 @@ fn a_gigabyte_and_two_hundred_changes_survive_an_agent_that_is_killed_forty_time
     let mut last = start(&lab, &file, state.path());
     last.wait_for_line("follows ens33", PATIENCE).unwrap();
     assert_eq!(each(&ports(&lab)), mapped);
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn an_agent_that_is_killed_while_it_attaches_is_made_up_for_by_the_next_one() {
+    let (lab, state) = (lab(&Topology::default()), tempfile::tempdir().unwrap());
+    let directory = state.path().to_str().unwrap();
+    let start = || lab.spawn_netfwd(&["run", "--uplink", "ens33", "--state-dir", directory]).unwrap();
+    let _server = TcpEcho::start(&lab.containers()[0], "0.0.0.0:80".parse().unwrap()).unwrap();
+    let _outside = TcpEcho::start(lab.client(), "192.168.137.1:7".parse().unwrap()).unwrap();
+    for round in 0..ROUNDS / 2 {
+        let mut first = start();
+        thread::sleep(Duration::from_millis(u64::from(round) * 40));
+        kill(&mut first);
+        let mut next = start();
+        next.wait_for_line("follows ens33", PATIENCE).unwrap();
+        said(&lab, &["map", "8080:172.17.0.2:80"]);
+        assert_tcp(lab.client(), ([192, 168, 137, 104].into(), 8080));
+        assert_tcp(lab.host(), ([127, 0, 0, 1].into(), 8080));
+        assert_tcp(&lab.containers()[0], ([192, 168, 137, 1].into(), 7));
+        drop(next);
+        said(&lab, &["detach", "--all"]);
+    }
 }

@@ -4,7 +4,7 @@ use netfwd_common::abi::{self, PortChoice, Role, Rule};
 use proptest::{prelude::*, sample::subsequence};
 
 use super::*;
-use crate::host::interfaces::Address;
+use crate::{datapath::uplinks::Found, host::interfaces::Address};
 
 const UPLINK: u32 = 2;
 
@@ -196,4 +196,16 @@ proptest! {
             prop_assert!(then.is_none_or(|then| then == now || after.0[0].addresses.iter().all(|own| own.net.addr() != then)), "{}", line);
         }
     }
+}
+
+#[test]
+fn other_networks_that_were_found_are_masqueraded_beside_what_was_chosen_also_where_some_of_it_is_gone() {
+    let choices = Choices { bridges: ["br0", "br-gone"].map(str::to_owned).into(), ..Choices::default() };
+    let before = attached(choices, &host(&OLD, &BRIDGE));
+    let masqueraded_v4 = |subnet: &str| Found { masqueraded: [subnet.parse().unwrap()].into(), ..Found::default() };
+    let with = |found| Wanted { choices: Choices { found, ..before.choices.clone() }, ..before.clone() };
+    let after = followed(&with(masqueraded_v4("10.9.0.0/24")), &host(&OLD, &BRIDGE));
+    let expected = ["10.1.0.0/16 192.0.2.1", "10.9.0.0/24 192.0.2.1", "fd00:1::/64 2001:db8::1"];
+    assert_eq!(masqueraded(&after), expected);
+    assert_eq!(masqueraded(&followed(&with(Found::default()), &host(&OLD, &BRIDGE))), masqueraded(&before));
 }
