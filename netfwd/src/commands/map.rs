@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     datapath::{
         addresses,
-        mappings::{self, Change, Host, Options},
+        mappings::{self, Host, Options},
         maps::Maps,
         members,
     },
@@ -45,7 +45,8 @@ pub struct Args {
 
     /// Take host ports over from other mappings, whose flows end at once
     ///
-    /// If only the range changes and its ports lead where they did, flows of the ports that stay go on.
+    /// If only the range changes and its ports lead where they did, flows of the ports that stay go on. Of a range that
+    /// Docker publishes the other ports stay Docker's.
     #[arg(long)]
     replace: bool,
 
@@ -70,27 +71,26 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let host = Host::look(&interfaces, &args.mappings)?;
     let options = Options { replace: args.replace, force: args.force };
     let planned = mappings::plan(&maps, &host, &args.mappings, options)?;
-    let kept = keep(&context.store, &planned.changes, args.persist)?;
+    let by_hand: Vec<_> = planned.by_hand().collect();
+    let kept = keep(&context.store, &by_hand, args.persist)?;
     planned.apply(&mut maps)?;
     kept.map(Prepared::commit).transpose()?;
-    let changes = planned.changes;
     addresses::refresh(&mut maps, &interfaces)?;
     for error in members::refresh(&context.pin_dir, &netlink, &interfaces, &mut maps)? {
         context.warn(&cli::one_line(&error));
     }
-    render::show(context, &Mapped::from(changes.as_slice()))?;
-    let mappings: Vec<_> = changes.iter().map(Change::mapping).collect();
-    warn_of_strangers(&maps, &host, &mappings, context)
+    render::show(context, &Mapped::from(planned.changes.as_slice()))?;
+    warn_of_strangers(&maps, &host, &by_hand, context)
 }
 
 /// Keeps the mappings across reboots if that is wanted, and no more what they take the place of. `None` if nothing changes.
-fn keep(store: &Store, changes: &[Change], persist: bool) -> Result<Option<Prepared>> {
+fn keep(store: &Store, mappings: &[&Mapping], persist: bool) -> Result<Option<Prepared>> {
     let before = store.read()?;
     let mut kept = before.clone();
-    for mapping in changes.iter().map(Change::mapping) {
-        kept.retain(|host, one| one == mapping || !host.overlaps(&mapping.host));
+    for mapping in mappings {
+        kept.retain(|host, one| one == *mapping || !host.overlaps(&mapping.host));
         if persist {
-            kept.insert(mapping.host, *mapping);
+            kept.insert(mapping.host, **mapping);
         }
     }
     if kept == before { Ok(None) } else { store.prepare(&kept).map(Some) }

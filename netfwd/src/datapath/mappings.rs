@@ -106,22 +106,32 @@ pub fn add(maps: &mut Maps, host: &Host, requests: &[Request], options: Options)
 pub struct Planned {
     entries: Entries,
     reserved: PortSet,
-    /// What becomes of each.
+    /// Of what stays Docker's.
+    labels: HashMap<Mapping, Label>,
+    /// What becomes of each, and of what Docker publishes beside it.
     pub changes: Vec<Change>,
 }
 
 /// Decides what [`add`] does, and does nothing.
 pub fn plan(maps: &Maps, host: &Host, requests: &[Request], options: Options) -> Result<Planned> {
-    let entries = Entries::read(maps)?;
-    let wanted = choose::choose(host, &entries.installed, requests)?;
-    let changes = plan::plan(host, &entries.installed, &Labels::read(maps)?, &wanted, options)?;
-    Ok(Planned { entries, reserved: host.reserved.clone(), changes })
+    let (entries, present) = (Entries::read(maps)?, Labels::read(maps)?);
+    let mut wanted = choose::choose(host, &entries.installed, requests)?;
+    let left = if options.replace { plan::left_to_docker(&entries.installed, &present, &wanted) } else { Vec::new() };
+    wanted.extend(left.iter().map(|one| one.mapping));
+    let changes = plan::plan(host, &entries.installed, &present, &wanted, options)?;
+    let labels = left.into_iter().map(|one| (one.mapping, one.label)).collect();
+    Ok(Planned { entries, reserved: host.reserved.clone(), labels, changes })
 }
 
 impl Planned {
+    /// The mappings that were asked for.
+    pub fn by_hand(&self) -> impl Iterator<Item = &Mapping> {
+        self.changes.iter().map(Change::mapping).filter(|mapping| !self.labels.contains_key(mapping))
+    }
+
     /// Does it, completely or not at all. Nothing has changed meanwhile: the caller holds the lock.
     pub fn apply(&self, maps: &mut Maps) -> Result<()> {
-        transaction::add(maps, &self.entries, &self.reserved, &self.changes, &HashMap::new())
+        transaction::add(maps, &self.entries, &self.reserved, &self.changes, &self.labels)
     }
 }
 
@@ -240,7 +250,7 @@ pub fn restore(maps: &mut Maps, host: &Host, kept: Vec<Mapping>) -> Result<Vec<(
     };
     let missing: Vec<_> = kept.into_iter().filter(is_free).collect();
     let options = Options { replace: false, force: true };
-    let changes = plan::plan(host, &entries.installed, &Labels::read(maps)?, &missing, options)?;
+    let changes = plan::plan(host, &entries.installed, &Labels::default(), &missing, options)?;
     transaction::add(maps, &entries, &host.reserved, &changes, &HashMap::new())?;
     Ok(changes.into_iter().map(|change| (change, Label::default())).collect())
 }

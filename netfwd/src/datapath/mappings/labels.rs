@@ -28,6 +28,13 @@ impl Labels {
     }
 }
 
+#[cfg(test)]
+impl<const N: usize> From<[(Rule, Label); N]> for Labels {
+    fn from(labels: [(Rule, Label); N]) -> Self {
+        Self(labels.into())
+    }
+}
+
 /// Gives a rule a label. One that is to take effect gets it before.
 pub(super) fn set(maps: &mut Maps, rule: Rule, label: &Label) -> Result<()> {
     if *label == Label::default() {

@@ -1,14 +1,14 @@
 //! What adding and removing means, decided before anything is changed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::{Conflict, Host, Installed, Labels, Options};
+use super::{Conflict, Host, Installed, Labels, Options, Wanted, settle::settle};
 use crate::{
     host::ports::PortSet,
-    mapping::{HostPorts, Mapping, Ports, Selector, Transport},
+    mapping::{HostPorts, Label, Mapping, Origin, Ports, Selector, Transport},
 };
 
 /// What becomes of one mapping that was asked for.
@@ -107,6 +107,17 @@ impl<'m> Claims<'m> {
     fn key(host: &HostPorts, is_any: bool) -> (bool, bool, Transport) {
         (is_any, host.address.is_ipv4(), host.protocol)
     }
+}
+
+/// What stays Docker's of ranges of which some ports are wanted by hand: it publishes each port by itself.
+pub(super) fn left_to_docker(installed: &[Installed], labels: &Labels, wanted: &[Mapping]) -> Vec<Wanted> {
+    let present = ByHost::new(installed);
+    let overlapping = wanted.iter().flat_map(|mapping| present.overlapping(&mapping.host));
+    let overlapping: BTreeMap<_, _> = overlapping.map(|one| (one.rule.id, one)).collect();
+    let labelled = overlapping.into_values().map(|one| Wanted { mapping: one.mapping, label: labels.of(one.rule) });
+    let of_docker: Vec<_> = labelled.filter(|one| one.label.origin == Origin::Docker).collect();
+    let by_hand: Vec<_> = wanted.iter().map(|mapping| Wanted { mapping: *mapping, label: Label::default() }).collect();
+    settle(&by_hand, &HashSet::new(), &of_docker).0
 }
 
 /// Decides on all `wanted` mappings, or on none.

@@ -4,7 +4,7 @@ use lab::Topology;
 
 use super::{
     PATIENCE,
-    agent::{HOST, address, configuration, follow, get, run},
+    agent::{HOST, address, configuration, follow, get, run, run_echo},
     dockers,
 };
 use crate::{
@@ -40,6 +40,31 @@ fn a_port_mapped_by_hand_goes_before_what_a_container_publishes_there() {
     assert_eq!(who_answers(), "own");
     said(&lab, &["unmap", "8080"]);
     assert_eq!(who_answers(), "shop");
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn one_port_of_a_published_range_is_taken_by_hand_and_the_others_serve_on() {
+    let (engine, lab) = dockers(Topology::default());
+    let mut agent = follow(&lab, &engine);
+    run(&engine, "own", &[]);
+    run_echo(&engine, "7000-7009:7-16");
+    agent.wait_for_line("mapped 7000-7009/tcp", PATIENCE).unwrap();
+    drop(agent);
+    let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
+    assert!(goes_on(&mut connection, PATIENCE));
+    said(&lab, &["map", "--replace", &format!("7008:{}:80", address(&engine, "own"))]);
+    assert_eq!(ports(&lab), [[7000, 7007], [7008, 7008], [7009, 7009]]);
+    assert_eq!(get(lab.client(), &format!("{HOST}:7008")), "own");
+    assert!(goes_on(&mut connection, PATIENCE));
+    let mappings = &json(&lab, &["list"])["mappings"];
+    let origins = [0, 1, 2].map(|place| mappings[place]["origin"].as_str().unwrap());
+    assert_eq!(origins, ["docker", "hand", "docker"]);
+    said(&lab, &["unmap", "7008"]);
+    let mut agent = follow(&lab, &engine);
+    agent.wait_for_line("mapped 7000-7009/tcp", PATIENCE).unwrap();
+    assert_eq!(ports(&lab), [[7000, 7009]]);
+    assert!(goes_on(&mut connection, PATIENCE));
 }
 
 #[test]

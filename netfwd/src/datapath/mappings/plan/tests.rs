@@ -187,3 +187,21 @@ fn removing_without_an_address_means_any_address_of_either_family() {
     assert_eq!(found(&present, &["0.0.0.0:80"]), Ok(vec![present[0]]));
     assert!(found(&present, &["81"]).unwrap_err().contains("but of 127.0.0.1:81/tcp"));
 }
+
+#[test]
+fn of_dockers_ranges_only_the_ports_go_that_are_wanted_by_hand() {
+    let present = installed(&["70-79:172.17.0.2:70-79", "80-89:172.17.0.3:80-89", "90:172.17.0.4:90"]);
+    let label = |origin| Label { origin, name: "web".to_owned() };
+    let of = |one: &Installed, origin| (one.rule, label(origin));
+    let labels = [of(&present[0], Origin::Docker), of(&present[1], Origin::Docker), of(&present[2], Origin::Config)];
+    let labels = Labels::from(labels);
+    let left = |wanted: &[&str]| -> Vec<String> {
+        let wanted: Vec<_> = wanted.iter().map(|text| mapping(text)).collect();
+        let left = left_to_docker(&present, &labels, &wanted);
+        assert!(left.iter().all(|one| one.label == label(Origin::Docker)));
+        left.iter().map(|one| one.mapping.to_string()).collect()
+    };
+    let parts = ["70-78:172.17.0.2:70-78/tcp", "81:172.17.0.3:81/tcp", "83-89:172.17.0.3:83-89/tcp"];
+    assert_eq!(left(&["79-80:172.17.0.9:79-80", "82:172.17.0.9:82", "90:172.17.0.9:90"]), parts);
+    assert_eq!(left(&["70-79:172.17.0.2:70-79", "69:172.17.0.9:69"]), [] as [&str; 0], "the same, and one beside");
+}
