@@ -12,7 +12,7 @@ mod timeouts;
 mod uplink;
 mod values;
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub use invalid::Invalid;
 pub use mapping::Entry;
 pub use timeouts::Timeouts;
 pub use uplink::Uplink;
-pub use values::{Address, Count, Destinations, Flows, Ports, Segment, Socket, Subnet};
+pub use values::{Address, Count, Destinations, Flows, Listen, Ports, Segment, Socket, Subnet};
 
 /// What netfwd is to do on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,14 +92,14 @@ pub struct Docker {
 }
 
 /// Metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Metrics {
     /// The address and port to serve them at; nowhere unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String", example = "127.0.0.1:19753"))]
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
 }
 
 impl Default for Config {

@@ -21,6 +21,11 @@ use crate::datapath::pin::PinDir;
 /// Linux gives out by itself begin above it.
 pub const DEFAULT: &str = "127.0.0.1:19753";
 
+/// Reads where to serve them.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("not an address and a port such as {DEFAULT} or [::1]:19753"))
+}
+
 /// Mappings that have series of their own, unless told otherwise: each has six.
 pub const MAX_MAPPINGS: usize = 500;
 

@@ -109,3 +109,8 @@ impl Options {
         }
     }
 }
+
+/// Whether two networks have an address in common.
+pub(crate) fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}

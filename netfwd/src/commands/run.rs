@@ -57,7 +57,7 @@ pub struct Args {
     /// Serve metrics for Prometheus at /metrics and the health at /healthz; at 127.0.0.1:19753 unless given
     ///
     /// Whoever reaches the address can read the names of containers and how much they send.
-    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = metrics::DEFAULT, value_parser = address)]
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = metrics::DEFAULT, value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
 
     /// Mappings that have metrics of their own; all further ones are summed up as mapping="other"
@@ -68,15 +68,11 @@ pub struct Args {
     log: log::Options,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("not an address and a port such as {} or [::1]:19753", metrics::DEFAULT))
-}
-
 impl Args {
     /// Where to serve metrics: another address in the configuration takes effect at the next start.
     fn metrics(&self) -> Result<Option<metrics::Options>> {
         let configured = self.config.as_deref().map(config::read).transpose()?.and_then(|config| config.metrics.listen);
-        let listen = self.metrics.or(configured);
+        let listen = self.metrics.or(configured.map(|listen| listen.0));
         Ok(listen.map(|listen| metrics::Options { listen, max_mappings: self.metrics_max_mappings }))
     }
 }

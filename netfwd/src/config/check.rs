@@ -2,10 +2,10 @@
 
 use std::{net::IpAddr, ops::Range};
 
-use ipnet::IpNet;
 use toml::Spanned;
 
 use super::{Address, Config, Subnet, Uplink};
+use crate::uplink::overlap;
 
 /// Two places that exclude each other.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) fn check(config: &Config) -> Result<(), Contradiction> {
 fn check_uplink(uplink: &Uplink) -> Result<(), Contradiction> {
     let addresses: Vec<_> = uplink.addresses.iter().collect();
     refuse_pairs(&addresses, |Address(first), Address(second)| {
-        (first.is_ipv4() == second.is_ipv4())
+        (first != second && first.is_ipv4() == second.is_ipv4())
             .then(|| format!("{first} and {second} are two {} addresses: give one", family(first)))
     })?;
     for subnet in &uplink.subnets {
@@ -51,10 +51,6 @@ fn check_uplink(uplink: &Uplink) -> Result<(), Contradiction> {
 
 fn family(address: &IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
-}
-
-fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
 }
 
 fn refuse_pairs<T>(all: &[&Spanned<T>], problem: impl Fn(&T, &T) -> Option<String>) -> Result<(), Contradiction> {

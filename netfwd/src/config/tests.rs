@@ -102,7 +102,7 @@ fn the_other_keys_are_read_too() {
     assert_eq!(told, expected);
     assert_eq!(config.timeouts.unwrap().in_force().udp, 180_000_000_000);
     assert_eq!((config.docker.enabled, config.docker.socket.unwrap().0.as_str()), (true, "unix:///run/docker.sock"));
-    assert_eq!(config.metrics.listen, Some("127.0.0.1:19753".parse().unwrap()));
+    assert_eq!(config.metrics.listen.unwrap().0, "127.0.0.1:19753".parse().unwrap());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
         ("[[uplink]]\ninterface = \"e\"\nmax-ports-per-source = 0", "3:24", "0 is not in 1 to 4294967295"),
         ("[limits]\nmax-flows = -1", "2:13", "-1 is not in 1 to 16777216"),
         ("[timeouts]\nudp = 0", "2:7", "a timeout has 1 to 2592000 whole seconds (30 days)"),
-        ("[metrics]\nlisten = \"x\"", "2:10", "invalid socket address syntax"),
+        ("[metrics]\nlisten = \"x\"", "2:10", "not an address and a port such as 127.0.0.1:19753 or [::1]:19753"),
         ("[docker]\nsocket = \"docker.sock\"", "2:10", "neither a path such as /var/run/docker.sock"),
         ("host-access = 3", "1:15", "invalid type: integer `3`, expected a boolean"),
         (
@@ -166,6 +166,7 @@ fn what_contradicts_itself_is_shown_at_both_places() {
     let uplink = |rest: &str| format!("[[uplink]]\ninterface = \"e\"\n{rest}");
     let error = refused(&uplink("addresses = [\"192.0.2.1\", \"2001:db8::1\", \"192.0.2.2\"]"));
     assert_eq!(error.to_string(), "netfwd.toml:3:42: 192.0.2.1 and 192.0.2.2 are two IPv4 addresses: give one");
+    assert_eq!(parsed(&uplink("addresses = [\"192.0.2.1\", \"192.0.2.1\"]")).uplinks[0].addresses.len(), 2);
     let error = refused(&uplink("internal = [\"10.0.0.0/8\"]\nsubnets = [\"fd00:1::/64\", \"10.1.0.0/16\"]"));
     let message = "10.1.0.0/16 is to be masqueraded, and nothing of the internal 10.0.0.0/8 is: choose one";
     assert_eq!(error.to_string(), format!("netfwd.toml:4:27: {message}"));
@@ -249,7 +250,7 @@ fn any_config() -> impl Strategy<Value = Config> {
                 limits,
                 timeouts,
                 docker: if has_docker { docker.clone() } else { Docker::default() },
-                metrics: if has_metrics { metrics } else { Metrics::default() },
+                metrics: if has_metrics { metrics.clone() } else { Metrics::default() },
                 uplinks,
             }
         },

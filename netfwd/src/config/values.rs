@@ -1,12 +1,17 @@
 //! Values of keys, which are written as on the command line.
 
-use std::{fmt, marker::PhantomData, net::IpAddr};
+use std::{
+    fmt,
+    marker::PhantomData,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     datapath::ports::{self, Range},
+    metrics,
     uplink::{Clamp, parse},
 };
 
@@ -72,6 +77,10 @@ text!(
 text!(
     /// Up to four ranges of ports, such as 1024-65535 or 2000-2999,4000
     Ports(Vec<Range>), parse::ports, |ranges: &Vec<Range>| ports::written(ranges)
+);
+text!(
+    /// An address and a port such as `127.0.0.1:19753` or `[::1]:19753`
+    Listen(SocketAddr), metrics::address, SocketAddr::to_string
 );
 text!(
     /// A socket's path, or an address such as <tcp://127.0.0.1:2375>

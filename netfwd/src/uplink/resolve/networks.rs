@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use ipnet::IpNet;
 use netfwd_common::abi::{V4, V6};
 
-use super::Options;
+use super::{super::overlap, Options};
 use crate::{
     cli::Misuse,
     datapath::uplinks::{Choices, InUse, Networks},
@@ -104,9 +104,8 @@ fn refuse_without_subnets(choices: &Choices, interfaces: &Interfaces) -> Result<
 
 /// Fails if a network is to be masqueraded and internal.
 fn refuse_internal_subnets(options: &Options) -> Result<()> {
-    let overlaps = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
     for subnet in &options.subnets {
-        if let Some(internal) = options.internal.iter().find(|internal| overlaps(internal, subnet)) {
+        if let Some(internal) = options.internal.iter().find(|internal| overlap(internal, subnet)) {
             let text =
                 format!("--subnet {subnet} is to be masqueraded, and nothing of --internal {internal} is: choose one");
             return Err(Misuse(text).into());
