@@ -197,11 +197,21 @@ fn a_small_terminal_shows_the_chosen_pane() {
 }
 
 #[test]
-fn what_eighty_columns_show_is_whole() {
-    let mut model = model([sample(0, [1, 1], &[flow(1, 0)]), sample(1, [1, 1], &[flow(1, 1500)])]);
-    let shown = drawn(&mut model, 80, 24);
-    for part in ["*:8080", "172.17.0.2:80", "established", "10.0.0.1:40000", "192.0.2.1:8080", "drops 0/s", "q quit"] {
-        assert!(shown.contains(part), "{part}: {shown}");
+fn what_is_shown_of_ipv4_is_whole_from_eighty_columns_on() {
+    let address = |bytes: [u8; 4], port| Address { address: bytes.into(), port };
+    let (client, host) = (address([192, 168, 137, 101], 40000), address([192, 168, 137, 104], 50000));
+    let long = |packets| Flow {
+        original: [client, host],
+        reply: [address([172, 17, 100, 200], 50000), client],
+        ..flow(1, packets)
+    };
+    let mut model = model([sample(0, [1, 1], &[long(0)]), sample(1, [1, 1], &[long(1500)])]);
+    let always = ["172.17.0.2:80", "192.168.137.101:40000", "192.168.137.104:50000", "150k", "drops 0/s", "q quit"];
+    for (columns, more) in [(80, ""), (99, ""), (100, "12s"), (119, "12s"), (120, ">172.17.100.200:50000")] {
+        let shown = drawn(&mut model, columns, 24);
+        for part in always.into_iter().chain([more]) {
+            assert!(shown.contains(part), "{part} in {columns} columns: {shown}");
+        }
     }
 }
 
