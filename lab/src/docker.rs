@@ -81,6 +81,11 @@ impl DockerEngine {
         fs::write(&path, configuration).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Has it read its `daemon.json`, of which some switches count at once, as `systemctl reload docker` does.
+    pub fn reload(&self) -> Result<()> {
+        self.process.as_ref().context("the Docker Engine does not run")?.signal(Signal::SIGHUP)
+    }
+
     /// Starts it again in `host` after [`Self::stop`].
     pub fn start_again(&mut self, host: &Netns) -> Result<()> {
         ensure!(self.process.is_none(), "the Docker Engine runs already");

@@ -103,6 +103,13 @@ fn what_containers_publish_is_reached_from_outside_and_from_the_host() {
     run(&engine, "fixed", &["--publish", "8080:80"]);
     run(&engine, "local", &["--publish", "127.0.0.1:8081:80"]);
     run(&engine, "free", &["--publish", "80"]);
+    lab.host().run(&["ip", "address", "add", "192.168.137.105/24", "dev", "ens33"]).unwrap();
+    run(&engine, "here", &["--publish", &format!("{HOST}:8082:80")]);
+    for from in [lab.client(), lab.host()] {
+        assert_eq!(get(from, &format!("{HOST}:8082")), "here");
+        assert!(!is_open(from, "192.168.137.105:8082"), "another address");
+    }
+    assert_eq!(get(lab.client(), "192.168.137.105:8080"), "fixed");
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "fixed");
     assert_eq!(get(lab.host(), "127.0.0.1:8080"), "fixed");
     assert_eq!(get(lab.host(), "127.0.0.1:8081"), "local");
@@ -267,18 +274,30 @@ fn networks_stay_apart_beside_apply_export_and_an_attach_by_hand() {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn an_uplink_that_was_attached_by_hand_keeps_its_options_beside_dockers_networks() {
     let (engine, lab) = dockers(Topology::default());
-    said(&lab, &["attach", "ens33", "--ports", "20000-29999", "--fast-path", "off"]);
-    let options = |text: &str| text.contains("ports = \"20000-29999\"") && text.contains("fast-path = false");
+    for words in ["link add br-old type bridge", "address add 10.8.0.1/24 dev br-old"] {
+        lab.host().run(&[&["ip"], &words.split(' ').collect::<Vec<_>>()[..]].concat()).unwrap();
+    }
+    let options = ["--ports", "20000-29999", "--fast-path", "off", "--bridge", "docker0", "--bridge", "br-old"];
+    said(&lab, &[&["attach", "ens33"], &options[..]].concat());
+    // What is gone does not stand in the way of others.
+    lab.host().run(&["ip", "link", "delete", "br-old"]).unwrap();
     let mut agent = follow(&lab, &engine);
     engine.docker(&["network", "create", "--subnet", "10.3.0.0/24", "front"]).unwrap();
     run(&engine, "shop", &["--network", "front"]);
     agent.wait_for_line("masquerades 10.3.0.0/24", PATIENCE).unwrap();
+    // Another agent does not know what the first one did.
+    drop(agent);
+    let mut agent = follow(&lab, &engine);
+    engine.docker(&["network", "create", "--subnet", "10.4.0.0/24", "back"]).unwrap();
+    agent.wait_for_line("masquerades 10.4.0.0/24", PATIENCE).unwrap();
     let exported = said(&lab, &["export"]);
-    assert!(options(&exported), "{exported}");
+    let kept = ["ports = \"20000-29999\"", "fast-path = false", "\"br-old\"", "\"docker0\""];
+    assert!(kept.iter().all(|option| exported.contains(option)), "{exported}");
     let server = TcpEcho::start(lab.client(), "192.168.137.1:7".parse().unwrap()).unwrap();
     assert_eq!(get_inside(&engine, "shop", "192.168.137.1:7"), None, "it speaks no HTTP");
     let peers = server.peers();
     assert!(matches!(peers[..], [peer] if (20000..30000).contains(&peer.port())), "{peers:?}");
+    assert_eq!(agent.stderr().unwrap(), "");
 }
 
 #[test]
@@ -315,6 +334,11 @@ fn ipv6_ports_are_published_too() {
     run(&engine, "shop", &["--network", "two", "--publish", "8080:80"]);
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "shop");
     assert_eq!(get(lab.client(), "[2001:db8:137::104]:8080"), "shop");
+    let here = ["--network", "two", "--publish", "[2001:db8:137::104]:8082:80", "--publish", "[::1]:8083:80"];
+    run(&engine, "here", &here);
+    assert_eq!(get(lab.client(), "[2001:db8:137::104]:8082"), "here");
+    assert_eq!(get(lab.host(), "[::1]:8083"), "here");
+    assert!(!is_open(lab.client(), "[2001:db8:137::104]:8083") && !is_open(lab.client(), &format!("{HOST}:8082")));
     engine.docker(&["rm", "--force", "shop"]).unwrap();
     agent.wait_for_line("unmapped 8080/tcp", PATIENCE).unwrap();
     assert_eq!(agent.stderr().unwrap(), "");

@@ -3,31 +3,28 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
+    net::TcpStream,
     os::unix::{fs::PermissionsExt as _, net::UnixListener},
     thread,
 };
 
-use lab::{TcpEcho, Topology};
+use lab::{DockerEngine, Lab, Topology};
 
 use super::{
     PATIENCE,
-    agent::{HOST, get, run},
+    agent::{HOST, follow, get, run, run_echo},
     dockers,
 };
 use crate::{
     sockets::{connect, goes_on},
-    support::{json, lab, path, said},
+    support::{json, path},
 };
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn engines_that_do_not_answer_are_told_and_what_is_mapped_goes_on() {
-    let lab = lab(&Topology::default());
-    said(&lab, &["attach", "ens33"]);
-    said(&lab, &["map", "8080:172.17.0.2:80"]);
-    let _server = TcpEcho::start(&lab.containers()[0], "0.0.0.0:80".parse().unwrap()).unwrap();
-    let reach = || connect(lab.client(), format!("{HOST}:8080").parse().unwrap()).unwrap();
-    let mut before = reach();
+fn engines_that_do_not_answer_are_told_and_what_is_published_goes_on() {
+    let (engine, lab) = dockers(Topology::default());
+    let mut before = publish(&engine, &lab);
     let directory = tempfile::tempdir().unwrap();
     let half = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"ApiVer";
     let engines = [
@@ -48,9 +45,28 @@ fn engines_that_do_not_answer_are_told_and_what_is_mapped_goes_on() {
         let mut agent = lab.spawn_netfwd_with(&arguments, &[("DOCKER_HOST", &address)]).unwrap();
         let failure = agent.wait_for_line(reason, PATIENCE).unwrap();
         assert!(failure.starts_with("netfwd: ") && failure.contains(&address), "{failure}");
-        assert!(goes_on(&mut before, PATIENCE) && goes_on(&mut reach(), PATIENCE), "{name}");
-        assert_eq!(json(&lab, &["list"])["mappings"].as_array().unwrap().len(), 1, "{name}");
+        agent.wait_for_line("follows ens33", PATIENCE).unwrap();
+        assert_published(&lab, &mut before);
     }
+}
+
+/// A container's port, published by an agent that has ended, and a connection there.
+fn publish(engine: &DockerEngine, lab: &Lab) -> TcpStream {
+    let mut agent = follow(lab, engine);
+    run_echo(engine, "7000:7");
+    agent.wait_for_line("mapped 7000/tcp", PATIENCE).unwrap();
+    reach(lab)
+}
+
+fn reach(lab: &Lab) -> TcpStream {
+    connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap()
+}
+
+/// That the port is Docker's, and serves those from before and others.
+fn assert_published(lab: &Lab, before: &mut TcpStream) {
+    assert!(goes_on(before, PATIENCE) && goes_on(&mut reach(lab), PATIENCE));
+    let mappings = &json(lab, &["list"])["mappings"];
+    assert_eq!((&mappings[0]["origin"], &mappings[0]["name"]), (&"docker".into(), &"echo".into()), "{mappings}");
 }
 
 /// Answers every request with this, and says no more then; without an answer it keeps the connection.
@@ -69,6 +85,7 @@ fn serve(listener: &UnixListener, answer: &[u8]) {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn an_engine_that_may_not_be_asked_is_told_and_followed_as_soon_as_it_may() {
     let (engine, lab) = dockers(Topology::default());
+    let mut before = publish(&engine, &lab);
     let address = engine.address();
     let socket = address.strip_prefix("unix://").unwrap();
     let permit = |mode: u32| fs::set_permissions(socket, fs::Permissions::from_mode(mode)).unwrap();
@@ -82,6 +99,7 @@ fn an_engine_that_may_not_be_asked_is_told_and_followed_as_soon_as_it_may() {
     let failure = agent.wait_for_line("may not ask the Docker Engine", PATIENCE).unwrap();
     assert!(failure.contains(&address) && failure.contains("a member of the socket's group"), "{failure}");
     run(&engine, "early", &["--publish", "8080:80"]);
+    assert_published(&lab, &mut before);
     permit(0o660);
     agent.wait_for_line("mapped 8080/tcp", PATIENCE).unwrap();
     assert_eq!(get(lab.client(), &format!("{HOST}:8080")), "early");

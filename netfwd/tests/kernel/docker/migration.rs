@@ -3,6 +3,7 @@
 use std::{
     sync::mpsc::{self, TryRecvError},
     thread,
+    time::Instant,
 };
 
 use lab::{DockerEngine, Lab, Topology, curl};
@@ -22,6 +23,7 @@ use crate::{
     support::{lab, said},
 };
 
+const AS_IT_COMES: &str = "{}";
 const WITH_NAT: &str = "{\"live-restore\": true}";
 
 /// Asks for the published page again and again while something is done: it must come each time.
@@ -51,7 +53,7 @@ fn page(lab: &Lab) -> String {
 fn all_is_reached(lab: &Lab, engine: &DockerEngine) -> bool {
     page(lab) == "shop"
         && get(lab.host(), "127.0.0.1:8080") == "shop"
-        && get_inside(engine, "shop", "192.168.137.1:8000").is_some()
+        && (0..3).any(|_| get_inside(engine, "shop", "192.168.137.1:8000").is_some())
 }
 
 fn restart_with(engine: &mut DockerEngine, lab: &Lab, configuration: &str) {
@@ -78,7 +80,7 @@ fn remove_rules(lab: &Lab, engine: &DockerEngine) {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn a_host_goes_over_to_netfwd_and_back_while_its_containers_serve() {
     let lab = lab(&Topology { bridges: Vec::new(), ..Topology::default() });
-    let mut engine = DockerEngine::start_with(lab.host(), WITH_NAT).unwrap();
+    let mut engine = DockerEngine::start_with(lab.host(), AS_IT_COMES).unwrap();
     run(&engine, "shop", &["--publish", "8080:80"]);
     run_echo(&engine, "7000:7");
     get(lab.client(), &format!("{HOST}:8080"));
@@ -91,6 +93,14 @@ fn a_host_goes_over_to_netfwd_and_back_while_its_containers_serve() {
     assert!(goes_on(&mut of_docker, PATIENCE));
 
     let mut agent = under_visits(&lab, || {
+        engine.configure(WITH_NAT).unwrap();
+        let restores_live = || bad(&check(&lab, &engine)).iter().all(|(subject, _)| subject != "live-restore");
+        assert!(!restores_live());
+        engine.reload().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !restores_live() {
+            assert!(Instant::now() < deadline);
+        }
         let mut agent = follow(&lab, &engine);
         agent.wait_for_line("mapped 8080/tcp", PATIENCE).unwrap();
         assert!(goes_on(&mut of_docker, PATIENCE) && all_is_reached(&lab, &engine));
