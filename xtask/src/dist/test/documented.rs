@@ -98,6 +98,11 @@ fn composes(vm: &Vm<'_>, client: &Netns) -> Result<()> {
         vm.run(&format!("cd project && docker-compose {verb}"))?;
         vm.wait_until(fetch, |said| said.contains(PAGE))?;
         ensure!(curl(client, "http://127.0.0.1:8090/", &[])?.contains(PAGE), "no page after `docker-compose {verb}`");
+        // As Docker's own name server has it.
+        let front = "nsenter --net --target $(docker inspect --format '{{.State.Pid}}' $(docker-compose ps -q front))";
+        let name = "busybox nslookup back 127.0.0.11 | sed -n 's/^Address: //p'";
+        let fetch = format!("cd project && {front} timeout 5 curl http://$({front} {name})/");
+        vm.wait_until(&fetch, |said| said.contains(PAGE))?;
     }
     vm.run("cd project && docker-compose down")?;
     vm.wait_until("netfwd list", |listed| !listed.contains("8090"))
