@@ -136,14 +136,14 @@ pub fn attach(pin_dir: &PinDir, host: &Host, request: &Request) -> Result<Report
 
 /// The same for who holds the lock, which the pin directory gave when it was prepared.
 pub fn attach_under(_lock: &Lock, pin_dir: &PinDir, host: &Host, request: &Request) -> Result<Report> {
-    let hook = attach::choose_hook(&request.interface, request.hook)?;
     if let Some(mut maps) = Maps::open_if_attached(pin_dir)? {
-        return attach_further(pin_dir, host, request, hook, &mut maps);
+        return attach_further(pin_dir, host, request, &mut maps);
     }
-    attach_first(pin_dir, host, request, hook).map_err(|error| after_undoing(error, remove_everything(pin_dir, host)))
+    attach_first(pin_dir, host, request).map_err(|error| after_undoing(error, remove_everything(pin_dir, host)))
 }
 
-fn attach_first(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook) -> Result<Report> {
+fn attach_first(pin_dir: &PinDir, host: &Host, request: &Request) -> Result<Report> {
+    let hook = attach::choose_hook(&request.interface, request.hook)?;
     attach::refuse_another(pin_dir, &host.netlink, &request.interface)?;
     let max_flows = max_flows(request.max_flows);
     clear(pin_dir, host)?;
@@ -161,7 +161,8 @@ pub fn max_flows(chosen: [Option<u32>; 2]) -> [u32; 2] {
     [v4, chosen[1].unwrap_or((v4 / 4).max(1))]
 }
 
-fn attach_further(pin_dir: &PinDir, host: &Host, request: &Request, hook: Hook, maps: &mut Maps) -> Result<Report> {
+fn attach_further(pin_dir: &PinDir, host: &Host, request: &Request, maps: &mut Maps) -> Result<Report> {
+    let hook = attach::choose_hook(&request.interface, request.hook)?;
     attach::refuse_another(pin_dir, &host.netlink, &request.interface)?;
     refuse_other_limits(request.max_flows, maps.settings()?.max_flows)?;
     let forgotten = forget_gone(pin_dir, host, maps)?;
