@@ -140,6 +140,15 @@ impl Desired {
         self.config.is_some() && self.may_attach(true)
     }
 
+    /// Whether an uplink of this origin is detached if it is wanted no more: not what was attached by hand.
+    pub(super) fn detaches(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Hand => false,
+            Origin::Config => true,
+            Origin::Docker => self.docker == Docker::Unwanted,
+        }
+    }
+
     /// Whose mappings are known: others stay as they are.
     pub(super) fn origins(&self) -> Vec<Origin> {
         let has_config = self.config.is_some();

@@ -97,7 +97,7 @@ impl Looker {
             if is_same || !desired.may_attach(present.is_some()) {
                 continue;
             }
-            let outcome = self.attach_one(host, &options, present.as_ref());
+            let outcome = self.attach_one(host, &options, present.is_some());
             if let Ok((resolved, _)) = &outcome {
                 self.attached.insert(options.interface.clone(), (options.clone(), resolved.request.wanted.clone()));
             }
@@ -119,23 +119,28 @@ impl Looker {
         is_same && present.ifindex == wanted.ifindex && before == options
     }
 
-    fn attach_one(
-        &self,
-        host: &Host,
-        options: &Options,
-        present: Option<&uplinks::Wanted>,
-    ) -> Result<(Resolved, Report)> {
-        let resolved = match present {
+    /// Of one that is attached it is looked at under the lock as what: the user may have attached it otherwise meanwhile.
+    fn attach_one(&self, host: &Host, options: &Options, is_attached: bool) -> Result<(Resolved, Report)> {
+        if !is_attached {
+            let resolved = self.resolve(host, options)?;
+            let report = uplinks::attach(&self.pin_dir, host, &resolved.request)?;
+            return Ok((resolved, report));
+        }
+        let lock = self.pin_dir.prepare()?;
+        let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
+        let resolved = match present(&self.pin_dir, index)? {
             Some(present) if options.origin != Origin::Config && present.choices.origin == Origin::Hand => {
-                self.keep(host, options, present)?
+                self.keep(host, options, &present)?
             }
-            _ => {
-                let in_use = InUse::of(&self.pin_dir, &host.interfaces, &options.interface)?;
-                uplink::resolve(options, &host.interfaces, in_use)?
-            }
+            _ => self.resolve(host, options)?,
         };
-        let report = uplinks::attach(&self.pin_dir, host, &resolved.request)?;
+        let report = uplinks::attach_under(&lock, &self.pin_dir, host, &resolved.request)?;
         Ok((resolved, report))
+    }
+
+    fn resolve(&self, host: &Host, options: &Options) -> Result<Resolved> {
+        let in_use = InUse::of(&self.pin_dir, &host.interfaces, &options.interface)?;
+        uplink::resolve(options, &host.interfaces, in_use)
     }
 
     /// An uplink that was attached by hand, and of which no configuration says more than of all uplinks, stays what it is,
@@ -143,11 +148,13 @@ impl Looker {
     fn keep(&self, host: &Host, options: &Options, present: &uplinks::Wanted) -> Result<Resolved> {
         let request = uplinks::with_found(&self.pin_dir, host, present, options.found.clone())?;
         let request = Request { max_flows: options.max_flows, host_access: options.host_access, ..request };
-        Ok(Resolved { request, notes: Vec::new() })
+        let left_out = options.found.masqueraded.iter().filter(|subnet| !request.wanted.masquerades(subnet));
+        let note = |subnet| format!("does not masquerade {subnet}: {} has no address for it", options.interface);
+        Ok(Resolved { notes: left_out.map(note).collect(), request })
     }
 
-    /// Detaches the uplinks that a configuration attached and that are wanted no more. The last one stays while another is
-    /// to come, or mappings of others would go with it.
+    /// Detaches the uplinks that were attached for a configuration's sake or Docker's and are wanted no more. The last one
+    /// stays while another is to come, or mappings of others would go with it.
     fn detach(&mut self, desired: &Desired) -> Result<Option<(Vec<String>, Result<()>)>> {
         if !desired.knows_uplinks() {
             return Ok(None);
@@ -159,9 +166,9 @@ impl Looker {
         let is_wanted = |name: &str| wanted.iter().any(|uplink| uplink.interface == name);
         let (leaving, staying): (Vec<_>, Vec<_>) =
             maps.uplinks()?.into_iter().map(|(index, _)| index).partition(|index| {
-                let is_of_config = Choices::of(*index, &choices).origin == Origin::Config;
+                let is_ours = desired.detaches(Choices::of(*index, &choices).origin);
                 let is_wanted = is_wanted(&host.interfaces.name_of(*index)) || self.is_renamed(*index, &wanted, &host);
-                is_of_config && !is_wanted
+                is_ours && !is_wanted
             });
         if leaving.is_empty() || staying.is_empty() && !wanted.is_empty() {
             return Ok(None);

@@ -89,7 +89,7 @@ pub enum Step {
 pub struct Plan {
     /// In the order in which it is done.
     pub steps: Vec<Step>,
-    /// Uplinks that were attached by hand.
+    /// Uplinks that were attached by hand, or for Docker's sake.
     pub kept_uplinks: Vec<Uplink>,
     /// Mappings that were made by hand.
     pub kept_mappings: Vec<Mapping>,
@@ -141,8 +141,7 @@ pub(super) fn diff(desired: &Desired, present: &State, own: &HashSet<IpAddr>) ->
     }
     add_mappings(&mut plan, desired, present, own)?;
     plan.steps.extend(leaving.into_iter().map(|uplink| Step::Detach(Box::new(uplink))));
-    // Those for Docker's sake are looked after by the agent.
-    plan.kept_uplinks = kept.into_iter().filter(|uplink| uplink.origin == Origin::Hand).collect();
+    plan.kept_uplinks = kept;
     Ok(plan)
 }
 

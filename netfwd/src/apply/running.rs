@@ -76,7 +76,11 @@ impl Running {
     /// Whether an agent has brought about what Docker wants.
     fn has_docker(&self) -> bool {
         self.mappings.iter().any(|one| one.label.origin == Origin::Docker)
-            || self.uplinks.values().any(|request| !request.wanted.choices.found.is_empty())
+            || self
+                .uplinks
+                .values()
+                .map(|request| &request.wanted.choices)
+                .any(|choices| choices.origin == Origin::Docker || !choices.found.is_empty())
     }
 
     /// The configuration that makes it so, but for what Docker's containers publish and Docker's networks: of these it says

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     apply::plan::{self, Step, Uplink},
     datapath::{mappings::Wanted as Owned, timeouts::ALL},
-    mapping::Mapping,
+    mapping::{Mapping, Origin},
     render::Listing,
 };
 
@@ -31,7 +31,7 @@ pub struct Plan {
     pub applied: bool,
     /// What changes, in the order in which it is done.
     pub changes: Vec<Entry>,
-    /// What stays though the configuration does not have it, because it was made by hand.
+    /// What stays though the configuration does not have it, because it was made by hand or for Docker's sake.
     pub kept: Vec<Kept>,
 }
 
@@ -63,6 +63,8 @@ pub enum Kind {
 pub struct Kept {
     /// What it is, in a few words.
     pub what: String,
+    /// Whose it is: not the configuration's.
+    pub origin: Origin,
     /// The command that ends it.
     pub ended_by: String,
 }
@@ -73,12 +75,14 @@ impl Plan {
     pub fn new(plan: &plan::Plan, applied: bool) -> Self {
         let uplinks = plan.kept_uplinks.iter().map(|uplink| Kept {
             what: format!("uplink {}", name(uplink)),
+            origin: uplink.origin,
             ended_by: format!("netfwd detach {}", name(uplink)),
         });
-        let mappings = plan
-            .kept_mappings
-            .iter()
-            .map(|mapping| Kept { what: mapped(mapping), ended_by: format!("netfwd unmap {}", mapping.host) });
+        let mappings = plan.kept_mappings.iter().map(|mapping| Kept {
+            what: mapped(mapping),
+            origin: Origin::Hand,
+            ended_by: format!("netfwd unmap {}", mapping.host),
+        });
         Self { applied, changes: plan.steps.iter().map(entry).collect(), kept: uplinks.chain(mappings).collect() }
     }
 }
@@ -179,11 +183,17 @@ fn timeouts(before: &Timeouts, after: &Timeouts) -> Vec<String> {
 impl Listing for Plan {
     fn text(&self) -> String {
         let mut lines: Vec<_> = self.changes.iter().flat_map(Entry::lines).collect();
-        lines.extend(
-            self.kept.iter().map(|Kept { what, ended_by }| format!("= {what} stays: made by hand (`{ended_by}`)")),
-        );
+        lines.extend(self.kept.iter().map(Kept::line));
         lines.push(self.sum());
         lines.join("\n")
+    }
+}
+
+impl Kept {
+    fn line(&self) -> String {
+        let Self { what, origin, ended_by } = self;
+        let whose = if *origin == Origin::Docker { "attached for Docker" } else { "made by hand" };
+        format!("= {what} stays: {whose} (`{ended_by}`)")
     }
 }
 

@@ -106,5 +106,9 @@ fn what_nobody_wants_any_more_ends_and_what_nobody_speaks_of_stays() {
     desired.set_config(config("timeouts.udp = 5"));
     desired.ask_docker(false);
     assert_eq!((desired.origins(), desired.knows_uplinks()), (vec![Origin::Config, Origin::Docker], true));
+    let detached = |desired: &Desired| [Origin::Hand, Origin::Config, Origin::Docker].map(|one| desired.detaches(one));
+    assert_eq!(detached(&desired), [false, true, true]);
+    desired.ask_docker(true);
+    assert_eq!(detached(&desired), [false, true, false]);
     assert_eq!(desired.timeouts().unwrap().udp, 5_000_000_000);
 }

@@ -27,6 +27,16 @@ pub struct Wanted {
     pub v6: Networks<V6>,
 }
 
+impl Wanted {
+    /// Whether a subnet is masqueraded.
+    #[must_use]
+    pub fn masquerades(&self, subnet: &IpNet) -> bool {
+        let v4 = self.v4.subnets.iter().map(|(network, _)| IpNet::from(*network));
+        let mut all = v4.chain(self.v6.subnets.iter().map(|(network, _)| (*network).into()));
+        all.any(|network| network == *subnet)
+    }
+}
+
 /// What an uplink's maps of one family are to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks<A: Family> {

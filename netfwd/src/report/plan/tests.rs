@@ -42,7 +42,10 @@ fn all() -> plan::Plan {
             Step::Unmap(one(Origin::Config, "", "[::1]:1:[fd00::2]:2")),
             Step::Detach(Box::new(before.clone())),
         ],
-        kept_uplinks: vec![before],
+        kept_uplinks: vec![
+            Uplink { origin: Origin::Hand, ..before.clone() },
+            Uplink { origin: Origin::Docker, ..before },
+        ],
         kept_mappings: vec![mapping("81:172.17.0.2:81")],
     }
 }
@@ -68,6 +71,7 @@ fn a_plan_is_told_line_by_line() {
 - mapping [::1]:1/tcp to [fd00::2]:2
 - uplink eth0
 = uplink eth0 stays: made by hand (`netfwd detach eth0`)
+= uplink eth0 stays: attached for Docker (`netfwd detach eth0`)
 = mapping 81/tcp to 172.17.0.2:81 stays: made by hand (`netfwd unmap 81/tcp`)
 Plan: 2 to add, 5 to change, 2 to remove.";
     assert_eq!(Plan::new(&all(), false).text(), expected);
@@ -84,8 +88,9 @@ fn the_shape_of_the_json_stays() {
         "details": ["parity = true", "masquerades 10.1.0.0/16 as 192.0.2.9"],
     });
     assert_eq!((&told["applied"], &told["changes"][0]), (&json!(false), &expected));
-    let kept = json!({ "what": "mapping 81/tcp to 172.17.0.2:81", "ended_by": "netfwd unmap 81/tcp" });
-    assert_eq!(told["kept"][1], kept);
+    let kept =
+        json!({ "what": "mapping 81/tcp to 172.17.0.2:81", "origin": "hand", "ended_by": "netfwd unmap 81/tcp" });
+    assert_eq!(told["kept"][2], kept);
 }
 
 #[test]

@@ -144,10 +144,14 @@ fn an_agent_that_is_killed_while_it_attaches_is_made_up_for_by_the_next_one() {
     let start = || lab.spawn_netfwd(&["run", "--uplink", "ens33", "--state-dir", directory]).unwrap();
     let _server = TcpEcho::start(&lab.containers()[0], "0.0.0.0:80".parse().unwrap()).unwrap();
     let _outside = TcpEcho::start(lab.client(), "192.168.137.1:7".parse().unwrap()).unwrap();
-    for round in 0..ROUNDS / 2 {
-        let mut first = start();
-        thread::sleep(Duration::from_millis(u64::from(round) * 40));
+    for begun in ["maps/SETTINGS", "maps/INTERFACES", "programs", "links", "links/2-ingress"] {
+        let (mut first, begun) = (start(), lab.pin_dir().join(begun));
+        let deadline = Instant::now() + PATIENCE;
+        while !begun.exists() {
+            assert!(Instant::now() < deadline, "{}", begun.display());
+        }
         kill(&mut first);
+        assert!(!first.stdout().unwrap().contains("follows"), "{}", begun.display());
         let mut next = start();
         next.wait_for_line("follows ens33", PATIENCE).unwrap();
         said(&lab, &["map", "8080:172.17.0.2:80"]);
