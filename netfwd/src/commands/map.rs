@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     datapath::{
         addresses,
-        mappings::{self, Host, Options},
+        mappings::{self, Change, Host, Options},
         maps::Maps,
         members,
     },
@@ -46,7 +46,7 @@ pub struct Args {
     /// Take host ports over from other mappings, whose flows end at once
     ///
     /// If only the range changes and its ports lead where they did, flows of the ports that stay go on. Of a range that
-    /// Docker publishes the other ports stay Docker's.
+    /// Docker publishes it takes the given ports alone; flows go on of the larger part of the others.
     #[arg(long)]
     replace: bool,
 
@@ -71,8 +71,8 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
     let host = Host::look(&interfaces, &args.mappings)?;
     let options = Options { replace: args.replace, force: args.force };
     let planned = mappings::plan(&maps, &host, &args.mappings, options)?;
-    let by_hand: Vec<_> = planned.by_hand().collect();
-    let kept = keep(&context.store, &by_hand, args.persist)?;
+    let mappings: Vec<_> = planned.changes.iter().map(Change::mapping).collect();
+    let kept = keep(&context.store, &mappings, args.persist)?;
     planned.apply(&mut maps)?;
     kept.map(Prepared::commit).transpose()?;
     addresses::refresh(&mut maps, &interfaces)?;
@@ -80,7 +80,7 @@ pub fn run(args: &Args, context: &Context) -> Result<()> {
         context.warn(&cli::one_line(&error));
     }
     render::show(context, &Mapped::from(planned.changes.as_slice()))?;
-    warn_of_strangers(&maps, &host, &by_hand, context)
+    warn_of_strangers(&maps, &host, &mappings, context)
 }
 
 /// Keeps the mappings across reboots if that is wanted, and no more what they take the place of. `None` if nothing changes.

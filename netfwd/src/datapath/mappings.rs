@@ -31,6 +31,7 @@ use crate::{
     mapping::{HostChoice, Label, Mapping, Origin, Ports, Request, Selector},
 };
 use entries::Entries;
+use plan::ByHand;
 
 pub use choose::Exhausted;
 pub use conflict::Conflict;
@@ -106,32 +107,26 @@ pub fn add(maps: &mut Maps, host: &Host, requests: &[Request], options: Options)
 pub struct Planned {
     entries: Entries,
     reserved: PortSet,
-    /// Of what stays Docker's.
+    /// Beside what was asked for, what is left to Docker of its ranges, with its labels.
+    done: Vec<Change>,
     labels: HashMap<Mapping, Label>,
-    /// What becomes of each, and of what Docker publishes beside it.
+    /// What becomes of each that was asked for.
     pub changes: Vec<Change>,
 }
 
 /// Decides what [`add`] does, and does nothing.
 pub fn plan(maps: &Maps, host: &Host, requests: &[Request], options: Options) -> Result<Planned> {
-    let (entries, present) = (Entries::read(maps)?, Labels::read(maps)?);
-    let mut wanted = choose::choose(host, &entries.installed, requests)?;
-    let left = if options.replace { plan::left_to_docker(&entries.installed, &present, &wanted) } else { Vec::new() };
-    wanted.extend(left.iter().map(|one| one.mapping));
-    let changes = plan::plan(host, &entries.installed, &present, &wanted, options)?;
+    let (entries, labels) = (Entries::read(maps)?, Labels::read(maps)?);
+    let wanted = choose::choose(host, &entries.installed, requests)?;
+    let ByHand { changes, done, left } = plan::by_hand(host, &entries.installed, &labels, &wanted, options)?;
     let labels = left.into_iter().map(|one| (one.mapping, one.label)).collect();
-    Ok(Planned { entries, reserved: host.reserved.clone(), labels, changes })
+    Ok(Planned { entries, reserved: host.reserved.clone(), done, labels, changes })
 }
 
 impl Planned {
-    /// The mappings that were asked for.
-    pub fn by_hand(&self) -> impl Iterator<Item = &Mapping> {
-        self.changes.iter().map(Change::mapping).filter(|mapping| !self.labels.contains_key(mapping))
-    }
-
     /// Does it, completely or not at all. Nothing has changed meanwhile: the caller holds the lock.
     pub fn apply(&self, maps: &mut Maps) -> Result<()> {
-        transaction::add(maps, &self.entries, &self.reserved, &self.changes, &self.labels)
+        transaction::add(maps, &self.entries, &self.reserved, &self.done, &self.labels)
     }
 }
 

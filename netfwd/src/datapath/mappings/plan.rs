@@ -109,8 +109,53 @@ impl<'m> Claims<'m> {
     }
 }
 
-/// What stays Docker's of ranges of which some ports are wanted by hand: it publishes each port by itself.
-pub(super) fn left_to_docker(installed: &[Installed], labels: &Labels, wanted: &[Mapping]) -> Vec<Wanted> {
+/// What becomes of mappings by hand.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ByHand {
+    /// Of each that is wanted.
+    pub(super) changes: Vec<Change>,
+    /// The same, and what becomes of the ranges of Docker that lose ports to them.
+    pub(super) done: Vec<Change>,
+    /// What is left to Docker of these.
+    pub(super) left: Vec<Wanted>,
+}
+
+/// Decides as [`plan`], but that Docker keeps the other ports of its ranges: it publishes each port by itself.
+pub(super) fn by_hand(
+    host: &Host,
+    installed: &[Installed],
+    labels: &Labels,
+    wanted: &[Mapping],
+    options: Options,
+) -> Result<ByHand, Conflict> {
+    let changes = plan(host, installed, labels, wanted, options)?;
+    let left = left_to_docker(installed, labels, wanted);
+    if left.is_empty() {
+        return Ok(ByHand { done: changes.clone(), changes, left });
+    }
+    let all: Vec<_> = wanted.iter().copied().chain(left.iter().map(|one| one.mapping)).collect();
+    // What can be refused has been.
+    let done = plan(host, installed, labels, &all, Options { replace: true, force: true })?;
+    let by_mapping: HashMap<_, _> = done.iter().map(|change| (change.mapping(), change)).collect();
+    let told = |change: Change| match by_mapping.get(change.mapping()) {
+        Some(Change::Replace(mapping, _)) => {
+            let ended = change.replaces().map(|one| taken(one, labels, mapping));
+            Change::Replace(*mapping, ended.collect())
+        }
+        Some(done) => (*done).clone(),
+        None => change,
+    };
+    Ok(ByHand { changes: changes.into_iter().map(told).collect(), done, left })
+}
+
+/// What a mapping takes of another one: of Docker's its own ports alone.
+fn taken(present: &Installed, labels: &Labels, mapping: &Mapping) -> Installed {
+    let [_, taken, _] = present.mapping.around(mapping.host.ports);
+    let is_dockers = labels.of(present.rule).origin == Origin::Docker;
+    Installed { mapping: taken.filter(|_| is_dockers).unwrap_or(present.mapping), ..*present }
+}
+
+fn left_to_docker(installed: &[Installed], labels: &Labels, wanted: &[Mapping]) -> Vec<Wanted> {
     let present = ByHost::new(installed);
     let overlapping = wanted.iter().flat_map(|mapping| present.overlapping(&mapping.host));
     let overlapping: BTreeMap<_, _> = overlapping.map(|one| (one.rule.id, one)).collect();

@@ -44,7 +44,7 @@ fn a_port_mapped_by_hand_goes_before_what_a_container_publishes_there() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn one_port_of_a_published_range_is_taken_by_hand_and_the_others_serve_on() {
+fn one_port_of_a_published_range_is_taken_by_hand_and_connections_of_the_larger_part_go_on() {
     let (engine, lab) = dockers(Topology::default());
     let mut agent = follow(&lab, &engine);
     run(&engine, "own", &[]);
@@ -53,7 +53,10 @@ fn one_port_of_a_published_range_is_taken_by_hand_and_the_others_serve_on() {
     drop(agent);
     let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
     assert!(goes_on(&mut connection, PATIENCE));
-    said(&lab, &["map", "--replace", &format!("7008:{}:80", address(&engine, "own"))]);
+    let own = address(&engine, "own");
+    let told = said(&lab, &["map", "--replace", &format!("7008:{own}:80")]);
+    let before = format!("{}:15", address(&engine, "echo"));
+    assert_eq!(told, format!("mapped 7008/tcp to {own}:80 instead of {before}, whose flows have ended\n"));
     assert_eq!(ports(&lab), [[7000, 7007], [7008, 7008], [7009, 7009]]);
     assert_eq!(get(lab.client(), &format!("{HOST}:7008")), "own");
     assert!(goes_on(&mut connection, PATIENCE));

@@ -195,13 +195,26 @@ fn of_dockers_ranges_only_the_ports_go_that_are_wanted_by_hand() {
     let of = |one: &Installed, origin| (one.rule, label(origin));
     let labels = [of(&present[0], Origin::Docker), of(&present[1], Origin::Docker), of(&present[2], Origin::Config)];
     let labels = Labels::from(labels);
-    let left = |wanted: &[&str]| -> Vec<String> {
+    let planned = |wanted: &[&str], options| {
         let wanted: Vec<_> = wanted.iter().map(|text| mapping(text)).collect();
-        let left = left_to_docker(&present, &labels, &wanted);
+        by_hand(&host(), &present, &labels, &wanted, options)
+    };
+    let left = |wanted: &[&str]| -> Vec<String> {
+        let ByHand { left, .. } = planned(wanted, REPLACE).unwrap();
         assert!(left.iter().all(|one| one.label == label(Origin::Docker)));
         left.iter().map(|one| one.mapping.to_string()).collect()
     };
     let parts = ["70-78:172.17.0.2:70-78/tcp", "81:172.17.0.3:81/tcp", "83-89:172.17.0.3:83-89/tcp"];
     assert_eq!(left(&["79-80:172.17.0.9:79-80", "82:172.17.0.9:82", "90:172.17.0.9:90"]), parts);
     assert_eq!(left(&["70-79:172.17.0.2:70-79", "69:172.17.0.9:69"]), [] as [&str; 0], "the same, and one beside");
+    assert!(planned(&["82:172.17.0.9:82"], NEITHER).is_err());
+
+    // It is told which port it took; what is left lives on in the larger part.
+    let ByHand { changes, done, .. } = planned(&["82:172.17.0.9:82"], REPLACE).unwrap();
+    let [wanted, port, below, above] =
+        ["82:172.17.0.9:82", "82:172.17.0.3:82", "80-81:172.17.0.3:80-81", "83-89:172.17.0.3:83-89"].map(mapping);
+    assert_eq!(changes, [Change::Replace(wanted, vec![Installed { mapping: port, ..present[1] }])]);
+    let kept = [Change::Replace(below, Vec::new()), Change::Alter(above, present[1], Vec::new())];
+    let [below, above] = kept;
+    assert_eq!(done, [below, Change::Replace(wanted, Vec::new()), above]);
 }
