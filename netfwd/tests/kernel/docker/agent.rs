@@ -42,10 +42,16 @@ pub(super) fn run(engine: &DockerEngine, name: &str, options: &[&str]) {
     engine.docker(&[&beginning, options, &["web", "sh", "-c", &serve]].concat()).unwrap();
 }
 
-/// Runs a server that echoes at its port 7.
+/// Runs a server that echoes at its port 7, and waits until it listens.
 pub(super) fn run_echo(engine: &DockerEngine, published: &str) {
     let server = ["web", "nc", "-ll", "-p", "7", "-e", "/bin/busybox", "cat"];
     engine.docker(&[&["run", "--detach", "--name", "echo", "--publish", published], &server[..]].concat()).unwrap();
+    let mut sockets = Command::new("nsenter");
+    sockets.args(["--target", &pid(engine, "echo"), "--net", "ss", "-Hltn", "sport = :7"]);
+    let deadline = Instant::now() + PATIENCE;
+    while sockets.output().unwrap().stdout.is_empty() {
+        assert!(Instant::now() < deadline, "the server does not listen");
+    }
 }
 
 /// What a client gets. A server takes a moment to start.
@@ -60,10 +66,20 @@ pub(super) fn get(from: &Netns, address: &str) -> String {
     }
 }
 
-/// What a client in a container's network namespace gets.
+/// What a client in a container's network namespace gets, which soon gives up.
 pub(super) fn get_inside(engine: &DockerEngine, container: &str, address: &str) -> Option<String> {
+    get_inside_within(engine, container, address, "2")
+}
+
+/// The same within so many seconds.
+pub(super) fn get_inside_within(
+    engine: &DockerEngine,
+    container: &str,
+    address: &str,
+    seconds: &str,
+) -> Option<String> {
     let mut client = Command::new("nsenter");
-    client.args(["--target", &pid(engine, container), "--net", "curl", "--silent", "--fail", "--max-time", "2"]);
+    client.args(["--target", &pid(engine, container), "--net", "curl", "--silent", "--fail", "--max-time", seconds]);
     let output = client.arg(format!("http://{address}/")).output().unwrap();
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     PATIENCE,
-    agent::{HOST, follow, get, get_inside, proxies, run, run_echo},
+    agent::{HOST, follow, get, get_inside_within, proxies, run, run_echo},
 };
 use crate::{
     check::{
@@ -53,7 +53,7 @@ fn page(lab: &Lab) -> String {
 fn all_is_reached(lab: &Lab, engine: &DockerEngine) -> bool {
     page(lab) == "shop"
         && get(lab.host(), "127.0.0.1:8080") == "shop"
-        && (0..3).any(|_| get_inside(engine, "shop", "192.168.137.1:8000").is_some())
+        && get_inside_within(engine, "shop", "192.168.137.1:8000", "10").is_some()
 }
 
 fn restart_with(engine: &mut DockerEngine, lab: &Lab, configuration: &str) {
