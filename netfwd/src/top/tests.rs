@@ -197,7 +197,7 @@ fn a_small_terminal_shows_the_chosen_pane() {
 }
 
 #[test]
-fn what_is_shown_of_ipv4_is_whole_from_eighty_columns_on() {
+fn endpoints_of_ipv4_flows_are_whole_from_eighty_columns_on() {
     let address = |bytes: [u8; 4], port| Address { address: bytes.into(), port };
     let (client, host) = (address([192, 168, 137, 101], 40000), address([192, 168, 137, 104], 50000));
     let long = |packets| Flow {
