@@ -57,8 +57,8 @@ pub struct Config {
     /// Metrics for Prometheus, which `netfwd run` serves.
     #[serde(skip_serializing_if = "values::is_default")]
     pub metrics: Metrics,
-    /// The interfaces to the outside, each with what is masqueraded there and how. Those that were attached
-    /// by hand and are not named here stay as they are.
+    /// The interfaces to the outside, each with what is masqueraded there and how. Those that were attached by
+    /// hand and are not named here stay as they are.
     #[serde(rename = "uplink", skip_serializing_if = "Vec::is_empty")]
     pub uplinks: Vec<Uplink>,
 }

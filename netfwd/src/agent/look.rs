@@ -91,8 +91,7 @@ impl Looker {
     fn attach(&mut self, desired: &Desired, host: &Host) -> Result<Vec<Attached>> {
         let mut outcomes = Vec::new();
         for options in uplinks(desired, host)? {
-            let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
-            let present = present(&self.pin_dir, index)?;
+            let present = present(&self.pin_dir, host, &options.interface)?;
             let is_same = present.as_ref().is_some_and(|present| self.is_as_attached(present, &options));
             if is_same || !desired.may_attach(present.is_some()) {
                 continue;
@@ -127,8 +126,7 @@ impl Looker {
             return Ok((resolved, report));
         }
         let lock = self.pin_dir.prepare()?;
-        let index = host.interfaces.named(&options.interface).ok().map(|uplink| uplink.index);
-        let resolved = match present(&self.pin_dir, index)? {
+        let resolved = match present(&self.pin_dir, host, &options.interface)? {
             Some(present) if options.origin != Origin::Config && present.choices.origin == Origin::Hand => {
                 self.keep(host, options, &present)?
             }
@@ -251,9 +249,10 @@ fn has_options_of(one: &Interface, other: &Interface) -> bool {
 }
 
 /// An uplink as the maps have it; `None` if it is not attached.
-fn present(pin_dir: &PinDir, index: Option<u32>) -> Result<Option<uplinks::Wanted>> {
+fn present(pin_dir: &PinDir, host: &Host, name: &str) -> Result<Option<uplinks::Wanted>> {
+    let Ok(interface) = host.interfaces.named(name) else { return Ok(None) };
     let Some(maps) = Maps::open_if_attached(pin_dir)? else { return Ok(None) };
-    let uplink = maps.uplinks()?.into_iter().find(|(ifindex, _)| Some(*ifindex) == index);
+    let uplink = maps.uplinks()?.into_iter().find(|(ifindex, _)| *ifindex == interface.index);
     uplink.map(|(ifindex, interface)| uplinks::present(&maps, ifindex, interface)).transpose()
 }
 

@@ -92,16 +92,6 @@ pub fn list(maps: &Maps) -> Result<Vec<Installed>> {
     Ok(Entries::read(maps)?.installed)
 }
 
-/// Adds mappings by hand, all or none, and says what became of each.
-///
-/// A mapping that is in force already stays as it is. What stands in the way of another one is a [`Conflict`], unless
-/// the options say otherwise.
-pub fn add(maps: &mut Maps, host: &Host, requests: &[Request], options: Options) -> Result<Vec<Change>> {
-    let planned = plan(maps, host, requests, options)?;
-    planned.apply(maps)?;
-    Ok(planned.changes)
-}
-
 /// What adding mappings by hand would do.
 #[derive(Debug)]
 pub struct Planned {
@@ -114,7 +104,10 @@ pub struct Planned {
     pub changes: Vec<Change>,
 }
 
-/// Decides what [`add`] does, and does nothing.
+/// Decides what becomes of mappings by hand, all or none, and does nothing.
+///
+/// A mapping that is in force already stays as it is. What stands in the way of another one is a [`Conflict`], unless
+/// the options say otherwise.
 pub fn plan(maps: &Maps, host: &Host, requests: &[Request], options: Options) -> Result<Planned> {
     let (entries, labels) = (Entries::read(maps)?, Labels::read(maps)?);
     let wanted = choose::choose(host, &entries.installed, requests)?;

@@ -127,15 +127,13 @@ impl<R: Row> Table<R> {
             places.filter(|(_, row)| is_shown(row)).map(|(place, _)| place).collect()
         };
         let rows: &[R] = rows;
-        // Both are places of rows, which decide on rows that are equal.
-        let compare = |one: &usize, other: &usize| {
-            let rows = rows.get(*one).zip(rows.get(*other));
-            rows.map_or(Ordering::Equal, |(one, other)| one.compare(other, *sort)).then(one.cmp(other))
-        };
+        // Both are places of rows. Rows that are equal stay in the order in which they came.
+        self.shown.sort_by(|one, other| match (rows.get(*one), rows.get(*other)) {
+            (Some(one), Some(other)) => one.compare(other, *sort),
+            _ => Ordering::Equal,
+        });
         if *reversed {
-            self.shown.sort_by(|one, other| compare(other, one));
-        } else {
-            self.shown.sort_by(compare);
+            self.shown.reverse();
         }
         self.select(selected);
     }
