@@ -45,7 +45,7 @@ fn complaint(lab: &Lab, arguments: &[&str], subject: &str) -> (String, String, S
 }
 
 /// Does what a finding says, as it says it.
-pub(crate) fn mend(lab: &Lab, todo: &str) {
+fn mend(lab: &Lab, todo: &str) {
     lab.host().run(&["sh", "-c", todo]).unwrap();
 }
 

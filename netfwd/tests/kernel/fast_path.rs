@@ -12,7 +12,7 @@ use std::{
 use lab::{Capture, Iperf, IperfServer, Lab, Topology, UdpEcho};
 
 use crate::{
-    sockets::{PATIENCE, echoes, is_unanswered, udp_at},
+    sockets::{PATIENCE, at, echoes, is_unanswered, udp_at},
     support::{json, lab, on_the_way, said},
 };
 
@@ -42,10 +42,6 @@ const FAMILIES: [Addresses; 2] = [
         time_exceeded: "icmp6 and ip6[40] == 3",
     },
 ];
-
-fn at(address: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(address.parse().unwrap(), port)
-}
 
 /// A lab of both families with the fast path.
 fn fast() -> Lab {

@@ -11,7 +11,7 @@ use std::{
 use lab::{Capture, Ipv6, Lab, Process, TcpEcho, Topology, UdpEcho, Uplink};
 
 use crate::{
-    sockets::{PATIENCE, SILENCE, connect, echoes, goes_on, udp_at},
+    sockets::{PATIENCE, SILENCE, at, connect, echoes, goes_on, udp_at},
     support::{json, lab, said},
 };
 
@@ -57,10 +57,6 @@ const V6: Addresses = Addresses {
     other: "2001:db8:9::1",
     other_client: "2001:db8:9::2",
 };
-
-fn at(address: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(ip(address), port)
-}
 
 fn ip(address: &str) -> IpAddr {
     address.parse().unwrap()

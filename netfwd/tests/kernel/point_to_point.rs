@@ -2,16 +2,15 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lab::{Iperf, IperfServer, Lab, Netns, Process, TcpEcho, Topology, UdpEcho, ping};
 use tempfile::TempDir;
 
 use crate::{
-    sockets::{assert_tcp, echoes, udp, udp_at},
-    support::{json, lab, said},
+    sockets::{assert_tcp, at, echoes, udp, udp_at},
+    support::{json, lab, said, wait_until},
 };
 
 const UPLINK: &str = "ppp0";
@@ -37,7 +36,7 @@ impl Line {
             netns.spawn(&["socat", &device, &line]).unwrap()
         };
         let ends = [end(lab.host(), "host", "client"), end(lab.client(), "client", "host")];
-        wait_until(|| ["host", "client"].into_iter().all(|name| path(name).exists()));
+        wait_until(LONG, || ["host", "client"].into_iter().all(|name| path(name).exists()));
         let both = [(lab.host(), 0, 1), (lab.client(), 1, 0)];
         let ip = |netns: &Netns, words: &[&str]| netns.run(&[&["ip"], words].concat()).unwrap();
         for (netns, ..) in both {
@@ -52,18 +51,6 @@ impl Line {
         }
         Self { _ends: ends, _sockets: sockets }
     }
-}
-
-fn wait_until(is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < deadline);
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn at(address: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(address.parse().unwrap(), port)
 }
 
 const V4: [&str; 2] = ["10.64.0.2", "10.64.0.1"];

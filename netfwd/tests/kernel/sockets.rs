@@ -18,6 +18,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long nothing must come.
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
+/// A port of an address.
+pub(crate) fn at(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), port)
+}
+
 /// A UDP socket at `port` of every IPv4 address; 0 is a free one.
 pub(crate) fn udp(netns: &Netns, port: u16) -> UdpSocket {
     udp_at(netns, (Ipv4Addr::UNSPECIFIED, port).into())

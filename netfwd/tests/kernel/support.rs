@@ -54,6 +54,16 @@ pub(crate) fn json(lab: &Lab, arguments: &[&str]) -> Value {
     serde_json::from_str(&said(lab, &[arguments, &["--json"]].concat())).unwrap()
 }
 
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn wait_until(timeout: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + timeout;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is not so yet");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Bytes of a TCP connection that may be on their way when one end has sent all: what both ends' buffers hold at most.
 pub(crate) fn on_the_way(lab: &Lab) -> u64 {
     let most = |name: &str| -> u64 {

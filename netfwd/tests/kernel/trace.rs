@@ -4,8 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     path::Path,
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lab::{Capture, Lab, Process, Topology, UdpEcho, ping};
@@ -14,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     sockets::{connect_from, echoes, is_unanswered, listener, udp, udp_at},
-    support::{lab, refused, said},
+    support::{lab, refused, said, wait_until},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,18 +35,10 @@ fn trace(lab: &Lab, arguments: &[&str]) -> Process {
 
 /// Waits until the kernel part has switched tracing off, which takes packets.
 fn ends_by_itself(lab: &Lab) {
-    wait_until(|| {
+    wait_until(PATIENCE, || {
         ping(lab.client(), [192, 168, 137, 104].into(), 1, 0.05).unwrap();
         !is_on(lab)
     });
-}
-
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "it is not so yet");
-        thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// What a trace has shown, once it has ended.
@@ -208,7 +199,7 @@ fn a_tracer_that_was_held_up_says_so_and_leaves_the_place_to_another_one() {
     };
     let mut first = held_up();
     first.signal(Signal::SIGCONT).unwrap();
-    wait_until(|| is_on(&lab));
+    wait_until(PATIENCE, || is_on(&lab));
     first.signal(Signal::SIGINT).unwrap();
     let told = first.succeed(PATIENCE).unwrap().stderr;
     assert!(told.contains("s nothing was traced, as nobody took what was shown"), "{told}");

@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    num::NonZero,
     time::{Duration, Instant},
 };
 
@@ -16,9 +15,7 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const LINES: NonZero<u16> = NonZero::new(36).unwrap();
-const COLUMNS: NonZero<u16> = NonZero::new(120).unwrap();
-const SIZE: [u16; 2] = [LINES.get(), COLUMNS.get()];
+const SIZE: [u16; 2] = [36, 120];
 
 fn attached() -> Lab {
     let lab = lab(&Topology::default());
@@ -122,32 +119,26 @@ fn flows_are_found_by_all_that_tells_them_apart() {
 
 /// What a terminal shows after all that was written to it.
 fn screen(terminal: &Terminal) -> vt100::Parser {
-    let mut parser = vt100::Parser::new(LINES, COLUMNS, 0);
-    parser.process(&terminal.written());
+    screen_of(terminal, SIZE, 0)
+}
+
+/// What a terminal of this size shows after all that was written to it from a place on.
+fn screen_of(terminal: &Terminal, [lines, columns]: [u16; 2], from: usize) -> vt100::Parser {
+    let mut parser = vt100::Parser::new(lines.try_into().unwrap(), columns.try_into().unwrap(), 0);
+    parser.process(terminal.written().get(from..).unwrap_or_default());
     parser
 }
 
 /// Waits until a line of the screen is like that.
-fn wait_for(terminal: &Terminal, what: &str, is_it: impl Fn(&str) -> bool) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let shown = screen(terminal).screen().contents();
-        if let Some(line) = shown.lines().find(|line| is_it(line)) {
-            return line.to_owned();
-        }
-        assert!(Instant::now() < deadline, "no {what} in:\n{shown}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn wait_for(terminal: &Terminal, what: &str, is_it: impl Fn(&str) -> bool) {
+    wait_for_screen(terminal, what, SIZE, 0, |shown| shown.lines().any(&is_it));
 }
 
 /// Waits until the screen is like that, of this size, after all that was written from a place on.
 fn wait_for_screen(terminal: &Terminal, what: &str, size: [u16; 2], from: usize, is_it: impl Fn(&str) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let [lines, columns] = size;
-        let mut parser = vt100::Parser::new(lines.try_into().unwrap(), columns.try_into().unwrap(), 0);
-        parser.process(terminal.written().get(from..).unwrap_or_default());
-        let shown = parser.screen().contents();
+        let shown = screen_of(terminal, size, from).screen().contents();
         if is_it(&shown) {
             return;
         }

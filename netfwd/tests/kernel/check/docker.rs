@@ -49,6 +49,13 @@ fn an_engine_that_leaves_nat_to_netfwd_is_well_once_its_containers_are_mapped() 
     assert!(after.stdout.contains("answers"), "{}", after.stdout);
 }
 
+/// Removes Docker's rules as the check says.
+pub(crate) fn remove_rules(lab: &Lab) {
+    for (_, _, todo) in super::complaints(lab, &CHECK, "rules") {
+        mend(lab, &todo);
+    }
+}
+
 /// A process of a name.
 fn called(lab: &Lab, directory: &Path, name: &str, arguments: &[&str]) -> Process {
     let program = directory.join(name);
@@ -113,9 +120,7 @@ fn rules_of_docker_are_found_and_removed_and_others_stay() {
         let rules = || super::complaints(&lab, &CHECK, "rules");
         let levels: Vec<_> = rules().iter().map(|(level, ..)| level.clone()).collect();
         assert_eq!(levels, ["problem", "problem", "warning"], "{program}: {:?}", rules());
-        for todo in rules().into_iter().map(|(_, _, todo)| todo) {
-            mend(&lab, &todo);
-        }
+        remove_rules(&lab);
         is_well(&lab, &CHECK, "rules");
         let left = lab.host().run(&[program, "-S"]).unwrap().stdout;
         assert!(left.contains("-P FORWARD ACCEPT") && left.contains("-A FORWARD -i lo -j ACCEPT"), "{left}");

@@ -16,7 +16,7 @@ use super::{PATIENCE, dockers};
 use crate::{
     apply::File,
     sockets::{connect, echoes, goes_on, udp},
-    support::{json, said},
+    support::{json, said, wait_until},
 };
 
 pub(super) const HOST: &str = "192.168.137.104";
@@ -48,10 +48,12 @@ pub(super) fn run_echo(engine: &DockerEngine, published: &str) {
     engine.docker(&[&["run", "--detach", "--name", "echo", "--publish", published], &server[..]].concat()).unwrap();
     let mut sockets = Command::new("nsenter");
     sockets.args(["--target", &pid(engine, "echo"), "--net", "ss", "-Hltn", "sport = :7"]);
-    let deadline = Instant::now() + PATIENCE;
-    while sockets.output().unwrap().stdout.is_empty() {
-        assert!(Instant::now() < deadline, "the server does not listen");
-    }
+    wait_until(PATIENCE, || !sockets.output().unwrap().stdout.is_empty());
+}
+
+/// A connection of a client to that server, published as port 7000.
+pub(super) fn reach_echo(lab: &Lab) -> TcpStream {
+    connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap()
 }
 
 /// What a client gets. A server takes a moment to start.
@@ -323,7 +325,7 @@ fn connections_outlive_a_restart_of_the_engine_and_of_the_agent() {
     let mut agent = follow(&lab, &engine);
     run_echo(&engine, "7000:7");
     agent.wait_for_line("mapped 7000/tcp", PATIENCE).unwrap();
-    let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
+    let mut connection = reach_echo(&lab);
     assert!(goes_on(&mut connection, PATIENCE), "before");
     engine.stop().unwrap();
     assert!(goes_on(&mut connection, PATIENCE), "without an engine");

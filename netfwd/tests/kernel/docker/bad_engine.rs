@@ -12,11 +12,11 @@ use lab::{DockerEngine, Lab, Topology};
 
 use super::{
     PATIENCE,
-    agent::{HOST, follow, get, run, run_echo},
+    agent::{HOST, follow, get, reach_echo, run, run_echo},
     dockers,
 };
 use crate::{
-    sockets::{connect, goes_on},
+    sockets::goes_on,
     support::{json, path},
 };
 
@@ -55,16 +55,12 @@ fn publish(engine: &DockerEngine, lab: &Lab) -> TcpStream {
     let mut agent = follow(lab, engine);
     run_echo(engine, "7000:7");
     agent.wait_for_line("mapped 7000/tcp", PATIENCE).unwrap();
-    reach(lab)
-}
-
-fn reach(lab: &Lab) -> TcpStream {
-    connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap()
+    reach_echo(lab)
 }
 
 /// That the port is Docker's, and serves those from before and others.
 fn assert_published(lab: &Lab, before: &mut TcpStream) {
-    assert!(goes_on(before, PATIENCE) && goes_on(&mut reach(lab), PATIENCE));
+    assert!(goes_on(before, PATIENCE) && goes_on(&mut reach_echo(lab), PATIENCE));
     let mappings = &json(lab, &["list"])["mappings"];
     assert_eq!((&mappings[0]["origin"], &mappings[0]["name"]), (&"docker".into(), &"echo".into()), "{mappings}");
 }

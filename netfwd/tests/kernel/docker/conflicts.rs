@@ -4,7 +4,7 @@ use lab::Topology;
 
 use super::{
     PATIENCE,
-    agent::{HOST, address, configuration, follow, get, run, run_echo},
+    agent::{HOST, address, configuration, follow, get, reach_echo, run, run_echo},
     dockers,
 };
 use crate::{
@@ -51,7 +51,7 @@ fn one_port_of_a_published_range_is_taken_by_hand_and_connections_of_the_larger_
     run_echo(&engine, "7000-7009:7-16");
     agent.wait_for_line("mapped 7000-7009/tcp", PATIENCE).unwrap();
     drop(agent);
-    let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
+    let mut connection = reach_echo(&lab);
     assert!(goes_on(&mut connection, PATIENCE));
     let own = address(&engine, "own");
     let told = said(&lab, &["map", "--replace", &format!("7008:{own}:80")]);

@@ -9,13 +9,10 @@ use lab::{DockerEngine, Lab, Topology};
 
 use super::{
     PATIENCE,
-    agent::{HOST, get, run, run_echo},
+    agent::{HOST, get, reach_echo, run, run_echo},
     dockers,
 };
-use crate::{
-    sockets::{connect, goes_on},
-    support::path,
-};
+use crate::{sockets::goes_on, support::path};
 
 /// Starts it as the documentation tells users to, but for libraries, which netfwd needs as the tests build it.
 fn start(engine: &DockerEngine, lab: &Lab) {
@@ -65,7 +62,7 @@ fn an_agent_in_a_container_follows_its_engine_and_may_be_replaced_under_connecti
 
     run_echo(&engine, "7000:7");
     says(&engine, "mapped 7000/tcp");
-    let mut connection = connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
+    let mut connection = reach_echo(&lab);
     assert!(goes_on(&mut connection, PATIENCE));
     engine.docker(&["rm", "--force", "netfwd"]).unwrap();
     assert!(goes_on(&mut connection, PATIENCE));

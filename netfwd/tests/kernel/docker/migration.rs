@@ -3,24 +3,19 @@
 use std::{
     sync::mpsc::{self, TryRecvError},
     thread,
-    time::Instant,
 };
 
 use lab::{DockerEngine, Lab, Topology, curl};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use super::{
     PATIENCE,
-    agent::{HOST, follow, get, get_inside_within, proxies, run, run_echo},
+    agent::{HOST, follow, get, get_inside_within, proxies, reach_echo, run, run_echo},
 };
 use crate::{
-    check::{
-        docker::{bad, check},
-        mend,
-    },
-    sockets::{connect, goes_on},
-    support::{lab, said},
+    check::docker::{bad, check, remove_rules},
+    sockets::goes_on,
+    support::{lab, said, wait_until},
 };
 
 const AS_IT_COMES: &str = "{}";
@@ -68,14 +63,6 @@ fn left_of_docker(lab: &Lab) -> (bool, bool) {
     (rules.contains("DOCKER") || rules.contains("FORWARD DROP"), proxies(lab) > 0)
 }
 
-/// Removes Docker's rules as `netfwd docker check` says.
-fn remove_rules(lab: &Lab, engine: &DockerEngine) {
-    let report: Value = serde_json::from_str(&check(lab, engine).stdout).unwrap();
-    let findings = report["findings"].as_array().unwrap().iter();
-    let of_rules = findings.filter(|one| one["subject"] == "rules" && one["level"] != "ok");
-    of_rules.for_each(|one| mend(lab, one["todo"].as_str().unwrap()));
-}
-
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn a_host_goes_over_to_netfwd_and_back_while_its_containers_serve() {
@@ -88,8 +75,7 @@ fn a_host_goes_over_to_netfwd_and_back_while_its_containers_serve() {
     get(lab.client(), "192.168.137.1:8000");
     assert!(all_is_reached(&lab, &engine));
     assert_eq!(left_of_docker(&lab), (true, true));
-    let reach = || connect(lab.client(), format!("{HOST}:7000").parse().unwrap()).unwrap();
-    let mut of_docker = reach();
+    let mut of_docker = reach_echo(&lab);
     assert!(goes_on(&mut of_docker, PATIENCE));
 
     let mut agent = under_visits(&lab, || {
@@ -97,24 +83,21 @@ fn a_host_goes_over_to_netfwd_and_back_while_its_containers_serve() {
         let restores_live = || bad(&check(&lab, &engine)).iter().all(|(subject, _)| subject != "live-restore");
         assert!(!restores_live());
         engine.reload().unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while !restores_live() {
-            assert!(Instant::now() < deadline);
-        }
+        wait_until(PATIENCE, restores_live);
         let mut agent = follow(&lab, &engine);
         agent.wait_for_line("mapped 8080/tcp", PATIENCE).unwrap();
         assert!(goes_on(&mut of_docker, PATIENCE) && all_is_reached(&lab, &engine));
         restart_with(&mut engine, &lab, DockerEngine::WITHOUT_NAT);
         assert_eq!(left_of_docker(&lab), (true, false));
         assert!(goes_on(&mut of_docker, PATIENCE) && all_is_reached(&lab, &engine));
-        remove_rules(&lab, &engine);
+        remove_rules(&lab);
         assert_eq!(left_of_docker(&lab), (false, false));
         assert!(all_is_reached(&lab, &engine));
         agent
     });
     assert_eq!(bad(&check(&lab, &engine)), []);
 
-    let mut of_netfwd = reach();
+    let mut of_netfwd = reach_echo(&lab);
     assert!(goes_on(&mut of_netfwd, PATIENCE));
     under_visits(&lab, || {
         restart_with(&mut engine, &lab, WITH_NAT);
